@@ -1,0 +1,94 @@
+"""Making the parts of a run from its config."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from bayesft.app.errors import told_plainly
+from bayesft.drift import Drift, check_sigma
+from bayesft.errors import SettingError
+from bayesft.models import set_dropout
+from bayesft.models import site_names as model_site_names
+
+
+def make(config: DictConfig, **settings: Any) -> Any:
+    """Instantiate `config` with plain lists and dicts in place of OmegaConf's."""
+    return instantiate(config, _convert_="all", **settings)
+
+
+def build_network(cfg: DictConfig) -> nn.Module:
+    """Make the network of `cfg.model` and set its dropout rates.
+
+    `model.dropout` is not handed to the network's class: it is set on the sites
+    that the network turns out to have, so that any class will do.
+    """
+    settings = OmegaConf.to_container(cfg.model, resolve=True)
+    dropout = settings.pop("dropout", None)
+    network = make(OmegaConf.create(settings))
+    if dropout is not None:
+        set_dropout(network, dropout)
+    return network
+
+
+def build_module(cfg: DictConfig) -> pl.LightningModule:
+    """Make the LightningModule of `cfg.method` around the network."""
+    # A partial, so that Hydra does not copy the network into a config.
+    return make(cfg.method, _partial_=True)(build_network(cfg))
+
+
+def build_data(cfg: DictConfig) -> pl.LightningDataModule:
+    return make(cfg.data)
+
+
+def build_drift(cfg: DictConfig) -> Drift:
+    return make(cfg.drift)
+
+
+def build_trainer(cfg: DictConfig) -> pl.Trainer:
+    """Make the trainer with its callbacks and loggers, and give the loggers the config."""
+    # The sets in memory are read faster without worker processes.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Lightning 2.6 asks PyTorch 2.15 in a way that it deprecates; nothing is wrong.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+    settings = [each for each in (cfg.get("callbacks") or {}).values() if each is not None]
+    callbacks = [make(each) for each in settings]
+    logger = make(cfg.logger) if cfg.get("logger") else False
+    trainer = make(cfg.trainer, _partial_=True)(callbacks=callbacks, logger=logger)
+    for each in trainer.loggers:
+        each.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    return trainer
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise what is wrong with the settings that no constructor sees.
+
+    Raises:
+        SettingError: two purposes share their chips, or a sigma is not one.
+    """
+    for sigma in cfg.evaluation.sigmas:
+        check_sigma(sigma)
+    seeds = {name: cfg.evaluation[name].seed for name in ("validation", "objective", "test")}
+    if len(set(seeds.values())) < len(seeds):
+        raise SettingError(
+            f"Expected evaluation.*.seed to differ between purposes, but got {seeds}: a network "
+            "chosen on some chips must be tested on others."
+        )
+
+
+@told_plainly
+def site_names(cfg: DictConfig) -> Sequence[str]:
+    """Return the names of the dropout sites of the configured network.
+
+    A search asks this before its first trial, so it also makes the other parts
+    that are cheap: a mistake in their settings is told before anything runs.
+    """
+    check(cfg)
+    build_data(cfg)
+    names = model_site_names(build_module(cfg).model)
+    build_drift(cfg)
+    return names

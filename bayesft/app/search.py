@@ -1,0 +1,143 @@
+"""One trial of a search, and what a person sees when a search has ended."""
+
+import logging
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from bayesft.app.build import build_data, build_drift, build_module, make
+from bayesft.app.errors import told_plainly
+from bayesft.app.train import fitted
+from bayesft.methods import load_weights
+from bayesft.report import curve_table, difference_line, draw_curves, show
+from bayesft.report.tables import add_mean_row
+from bayesft.robustness import Curve, evaluate, paired_difference
+
+log = logging.getLogger(__name__)
+
+_WEIGHTS = "weights.ckpt"
+
+
+@told_plainly
+def search(cfg: DictConfig) -> tuple[float, float]:
+    """Run one trial: train, and return the objective and its standard error.
+
+    The objective is the mean score under drift on validation images. The
+    test set is not read. Besides what a training leaves, the run's folder gets
+    the kept weights and the curve behind the objective.
+    """
+    folder = Path(cfg.paths.output_dir)
+    with fitted(cfg) as run:
+        run.trainer.save_checkpoint(folder / _WEIGHTS, weights_only=True)
+        module = run.module.to(run.trainer.strategy.root_device)
+        settings = OmegaConf.to_container(cfg.evaluation.objective, resolve=True)
+        curve = _evaluate(cfg, module, run.data.val_dataloader(), cfg.evaluation.sigmas, settings)
+        curve.to_json(folder / "objective_curve.json")
+        for logger in run.trainer.loggers:
+            logger.log_metrics({"objective": curve.mean, "objective_stderr": curve.stderr})
+            logger.save()
+    return curve.mean, curve.stderr
+
+
+class SearchReport(Callback):
+    """At the end of a search: the best trial against plain training, on test data.
+
+    This is where the test set is read, once for each of the two networks; a
+    search that goes on later keeps the curves that it has.
+    """
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        sweep_dir = Path(config.hydra.sweep.dir)
+        results = sweep_dir / "optimization_results.yaml"
+        if not results.exists():
+            # Another sweeper ran, a grid over some setting, say.
+            return
+        report_search(sweep_dir, yaml.safe_load(results.read_text()))
+
+
+def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
+    """Show the table, draw the figure and print the command of a finished search.
+
+    Args:
+        sweep_dir: of the search.
+        results: the content of its `optimization_results.yaml`.
+    """
+    if results.get("best_folder") is None:
+        return
+    best = sweep_dir / results["best_folder"]
+    cfg = _config_of(best)
+    curves = {"BayesFT": _test_curve(best)}
+    first = results.get("first_folder")
+    if first is not None and first != results["best_folder"]:
+        name = "ERM" if not any(_rates(sweep_dir / first)) else "trial 0"
+        curves[name] = _test_curve(sweep_dir / first)
+    averaged = {name: curve.at(cfg.evaluation.sigmas) for name, curve in curves.items()}
+    table = curve_table(curves, title=f"Test accuracy under drift (trial {results['best_trial']})")
+    add_mean_row(table, averaged)
+    show("", table)
+    if len(averaged) == 2:
+        (name, ours), (baseline, theirs) = averaged.items()
+        show(difference_line(paired_difference(ours, theirs), name, baseline))
+    figure = sweep_dir / "curves.png"
+    draw_curves(curves, figure, title="Test accuracy under log-normal drift")
+    show(
+        f"Rates: {_rates(best)}",
+        "",
+        "Train it again:",
+        f"  {retrain_command(best)}",
+        "",
+        f"Figure:  {figure}",
+        f"Results: {sweep_dir / 'optimization_results.yaml'}",
+        f"Trials:  {sweep_dir}",
+    )
+
+
+def retrain_command(folder: Path) -> str:
+    """Return the command that trains the network of the trial in `folder` again."""
+    overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
+    return shlex.join(["python", "train.py", *overrides])
+
+
+def _config_of(folder: Path) -> DictConfig:
+    """Return the config of the run in `folder`, with Hydra's own part in reach of it."""
+    hydra_config = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
+    HydraConfig.instance().set_config(hydra_config)
+    return OmegaConf.load(folder / ".hydra" / "config.yaml")
+
+
+def _rates(folder: Path) -> list[float]:
+    return list(build_module(_config_of(folder)).dropout)
+
+
+@told_plainly
+def _test_curve(folder: Path) -> Curve:
+    path = folder / "test_curve.json"
+    if path.exists():
+        return Curve.from_json(path)
+    cfg = _config_of(folder)
+    module = build_module(cfg)
+    load_weights(module, folder / _WEIGHTS)
+    data = build_data(cfg)
+    data.prepare_data()
+    data.setup("test")
+    settings = OmegaConf.to_container(cfg.evaluation.test, resolve=True)
+    sigmas = [*cfg.evaluation.sigmas, *settings.pop("sigmas")]
+    trainer = make(cfg.trainer, logger=False, enable_checkpointing=False)
+    curve = _evaluate(
+        cfg, module.to(trainer.strategy.root_device), data.test_dataloader(), sigmas, settings
+    )
+    curve.to_json(path)
+    curve.to_csv(path.with_suffix(".csv"))
+    return curve
+
+
+def _evaluate(
+    cfg: DictConfig, module: pl.LightningModule, loader: Any, sigmas: Any, settings: dict[str, Any]
+) -> Curve:
+    return evaluate(module, loader, build_drift(cfg), list(sigmas), **settings)

@@ -1,0 +1,93 @@
+"""One training, from a config."""
+
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from bayesft.app.build import build_data, build_module, build_trainer, check
+from bayesft.app.errors import told_plainly
+from bayesft.methods import load_weights
+from bayesft.methods.checkpoint import check_fits, read_state
+from bayesft.report import curve_table, show
+from bayesft.robustness import Curve
+
+log = logging.getLogger(__name__)
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training: the module holds the weights that were kept."""
+
+    module: pl.LightningModule
+    data: pl.LightningDataModule
+    trainer: pl.Trainer
+
+
+@told_plainly
+def train(cfg: DictConfig) -> float | None:
+    """Train, test the kept weights once, and return the test's mean score under drift.
+
+    The kept weights are the best by the monitored validation score, or the last
+    where nothing is monitored.
+    """
+    with fitted(cfg) as run:
+        run.trainer.test(run.module, datamodule=run.data, verbose=False)
+        score = run.trainer.callback_metrics.get("test/drift_acc")
+    folder = Path(cfg.paths.output_dir)
+    curve = folder / "test_curve.json"
+    if curve.exists():
+        show(curve_table({"test": Curve.from_json(curve)}))
+    log.info("Everything of this run is in %s", folder)
+    return None if score is None else float(score)
+
+
+@contextlib.contextmanager
+def fitted(cfg: DictConfig) -> Iterator[Run]:
+    """Yield the configured run with its training done; close its loggers on leaving."""
+    check(cfg)
+    if cfg.seed is not None:
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    data = build_data(cfg)
+    module = build_module(cfg)
+    trainer = build_trainer(cfg)
+    try:
+        if cfg.ckpt_path is not None:
+            check_fits(module, read_state(cfg.ckpt_path), cfg.ckpt_path)
+        with _interruptible(trainer):
+            trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path, weights_only=True)
+        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+        if best:
+            load_weights(module, best)
+        yield Run(module, data, trainer)
+    finally:
+        for logger in trainer.loggers:
+            # What must end with the run has a `close`, such as the W&B logger.
+            getattr(logger, "close", _nothing)()
+
+
+@contextlib.contextmanager
+def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
+    """Let Ctrl-C end the program with the status that a shell expects.
+
+    Lightning leaves with status 1 and Ctrl-C switched off.
+    """
+    handler: Callable | int | None = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise SystemExit(_INTERRUPTED) from error
+
+
+def _nothing() -> None:
+    pass

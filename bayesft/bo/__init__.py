@@ -1,0 +1,55 @@
+"""Bayesian optimisation as ask and tell over a named space.
+
+`space` says what can be chosen, `trial` what came of it, `journal` keeps the
+trials in a file, `optimizer` says what to try next, with `surrogate` (the
+Gaussian process) and `acquisition` (where it hopes to improve) beneath it. The
+package knows nothing of networks.
+
+`Optimizer` is imported when it is first used, because torch, GPyTorch and
+BoTorch come with it; everything else here is light.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from bayesft.bo.errors import (
+    JournalError,
+    JournalWarning,
+    OptimizerError,
+    OptimizerWarning,
+    SpaceError,
+    SurrogateError,
+    TrialError,
+)
+from bayesft.bo.journal import Journal, check_space
+from bayesft.bo.space import Categorical, Dimension, Integer, Real, Space
+from bayesft.bo.trial import Trial
+
+if TYPE_CHECKING:
+    from bayesft.bo.optimizer import Optimizer
+
+__all__ = [
+    "Categorical",
+    "Dimension",
+    "Integer",
+    "Journal",
+    "JournalError",
+    "JournalWarning",
+    "Optimizer",
+    "OptimizerError",
+    "OptimizerWarning",
+    "Real",
+    "Space",
+    "SpaceError",
+    "SurrogateError",
+    "Trial",
+    "TrialError",
+    "check_space",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Optimizer":
+        from bayesft.bo.optimizer import Optimizer
+
+        return Optimizer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

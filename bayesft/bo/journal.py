@@ -1,0 +1,277 @@
+"""The journal: an append-only file of JSON lines, and the only state of a study.
+
+The first line describes the study; each later one is an event of `events`. A
+line is one `write` to a file opened for appending, followed by `fsync`, so a
+result that was told survives a crash of the next instant, and reading the file
+again (`replay`) is all that resuming takes. What a crash can leave is half a
+last line; a reader leaves it out with a warning, and the next append removes it.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+from bayesft.bo.errors import JournalError, SpaceError
+from bayesft.bo.events import VERSION, apply, encode_line, parse
+from bayesft.bo.space import Space
+from bayesft.bo.trial import Trial
+
+
+class Journal:
+    """One study's file.
+
+    Example:
+        >>> journal = Journal(tmp_path / "journal.jsonl")
+        >>> journal.create({"space": space.to_json(), "direction": "maximize", "seed": 0})
+        >>> journal.record_ask(0, {"rate": 0.2}).state
+        'running'
+        >>> journal.record_tell(0, value=0.9, stderr=0.01).value
+        0.9
+        >>> header, trials = journal.replay()
+
+    Args:
+        path: The file; nothing is opened or made yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file to replay."""
+        return self.path.exists()
+
+    def create(self, header: Mapping[str, Any]) -> None:
+        """Write the first line; the folder must be there, the file must not.
+
+        Args:
+            header: What the study is: plain data, at least what is needed to
+                tell whether a later run means the same study.
+
+        Raises:
+            JournalError: The file is there already or cannot be written.
+        """
+        line = encode_line({"event": "study", "version": VERSION, **header})
+        try:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+            descriptor = os.open(self.path, flags, 0o666)
+        except FileExistsError as error:
+            raise JournalError(
+                f"{self.path}: there is a file already. Replay it, or choose another path."
+            ) from error
+        except OSError as error:
+            raise self._cannot("create", error) from error
+        try:
+            self._write(descriptor, line)
+            self._sync_folder()
+        except JournalError:
+            # Half a first line would be no study, and in the way of the next try.
+            self.path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def replay(self) -> tuple[dict[str, Any], tuple[Trial, ...]]:
+        """Return the first line's fields and the trials, by number. Writes nothing.
+
+        Warns:
+            JournalWarning: The last line is incomplete and was left out.
+
+        Raises:
+            JournalError: The file cannot be read, is of another version, or has
+                a line before the last that makes no sense.
+        """
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise self._cannot("read", error) from error
+        header, trials, _ = parse(data, self.path)
+        return header, tuple(trials[number] for number in sorted(trials))
+
+    def record_ask(
+        self,
+        number: int,
+        params: Mapping[str, Any],
+        *,
+        job: int | None = None,
+        started: float | None = None,
+    ) -> Trial:
+        """Append that a trial starts, for the first time or again after a failure.
+
+        Args:
+            number: The trial's place in the study.
+            params: Its point; the same one if the trial is run again.
+            job: Number of the job that runs it.
+            started: In seconds since 1970; now, if not given.
+
+        Raises:
+            JournalError: The trial is finished, was asked with another point, or
+                the file cannot be written; then the file is as it was.
+        """
+        started = time.time() if started is None else started
+        return self._append(
+            {"event": "ask", "number": number, "params": dict(params), "job": job, "time": started}
+        )
+
+    def record_tell(
+        self,
+        number: int,
+        *,
+        value: float,
+        stderr: float | None = None,
+        seconds: float | None = None,
+        folder: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Trial:
+        """Append a trial's result and return the finished trial.
+
+        Raises:
+            JournalError: The trial was never asked or is finished, the value is
+                not finite, or the file cannot be written.
+        """
+        return self._append({
+            "event": "tell", "number": number, "value": _plain(value), "stderr": _plain(stderr),
+            "seconds": _plain(seconds), "folder": folder, "extra": dict(extra or {}),
+        })  # fmt: skip
+
+    def record_fail(
+        self,
+        number: int,
+        *,
+        reason: str,
+        seconds: float | None = None,
+        folder: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Trial:
+        """Append that a trial ended without a value, and return it.
+
+        Raises:
+            JournalError: As for `record_tell`.
+        """
+        return self._append({
+            "event": "fail", "number": number, "reason": reason,
+            "seconds": _plain(seconds), "folder": folder, "extra": dict(extra or {}),
+        })  # fmt: skip
+
+    def _append(self, event: dict[str, Any]) -> Trial:
+        line = encode_line(event)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        except OSError as error:
+            raise self._cannot("write", error) from error
+        try:
+            with _locked(descriptor):
+                data = _read_all(descriptor)
+                _, trials, complete = parse(data, self.path)
+                try:
+                    trial = apply(event, trials)
+                except JournalError as error:
+                    raise JournalError(f"{self.path}: {error}.") from error
+                if complete < len(data):
+                    os.ftruncate(descriptor, complete)
+                self._write(descriptor, line)
+        except OSError as error:
+            raise self._cannot("write", error) from error
+        finally:
+            os.close(descriptor)
+        return trial
+
+    def _write(self, descriptor: int, line: bytes) -> None:
+        before = os.fstat(descriptor).st_size
+        try:
+            written = os.write(descriptor, line)
+            if written != len(line):
+                raise OSError(f"only {written} of {len(line)} bytes were written; is it full?")
+            os.fsync(descriptor)
+        except OSError as error:
+            # Whatever was written must not stay: the caller takes it as not recorded.
+            try:
+                os.ftruncate(descriptor, before)
+            except OSError as second:
+                raise self._cannot("write", second) from error
+            raise self._cannot("write", error) from error
+
+    def _sync_folder(self) -> None:
+        if os.name == "nt":  # there a folder cannot be opened
+            return
+        try:
+            folder = os.open(self.path.parent, os.O_RDONLY)
+        except OSError as error:
+            raise self._cannot("create", error) from error
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            raise self._cannot("create", error) from error
+        finally:
+            os.close(folder)
+
+    def _cannot(self, verb: str, error: OSError) -> JournalError:
+        return JournalError(
+            f"{self.path}: cannot {verb} the journal: {error.strerror or error}. "
+            "Check the path, its permissions and the space left on the disk."
+        )
+
+
+def check_space(recorded: Mapping[str, Any] | Space, space: Space) -> None:
+    """Refuse to go on with a study whose space is another.
+
+    Args:
+        recorded: The space in the journal's first line, as `Space.to_json` wrote it.
+        space: The space of this run.
+
+    Raises:
+        JournalError: They differ; the message says where.
+    """
+    try:
+        there = recorded if isinstance(recorded, Space) else Space.from_json(recorded)
+    except SpaceError as error:
+        raise JournalError(f"The journal's search space cannot be read: {error}") from error
+    lines = space.difference(there)
+    if lines:
+        raise JournalError(
+            "The journal was written for another search space:\n  "
+            + "\n  ".join(lines)
+            + "\nStart in a new sweep folder, or go back to the journal's space."
+        )
+
+
+def _plain(number: Any) -> float | None:
+    """Return NumPy's and torch's scalars as the floats that JSON can hold."""
+    try:
+        return None if number is None else float(number)
+    except (TypeError, ValueError) as error:
+        raise JournalError(f"Expected a number, but got {number!r}.") from error
+
+
+def _read_all(descriptor: int) -> bytes:
+    chunks = []
+    while chunk := os.read(descriptor, 1 << 20):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Keep other writers out while the end of the file is looked at and added to.
+
+    Without it a line that another process is just writing would look torn, and
+    be cut off. Where the system or the file system has no locks, a journal can
+    have one writer.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+    # Closing the descriptor gives the lock back.
+    yield

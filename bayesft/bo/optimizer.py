@@ -1,0 +1,226 @@
+"""The optimiser: ask for points, tell what came of them.
+
+Its only state is the trials. What it asks next is a function of those, the
+space, the settings and the seed, so that an optimiser rebuilt from a journal
+goes on exactly as the one that wrote it.
+"""
+
+import copy
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from bayesft.bo.acquisition import suggest
+from bayesft.bo.errors import OptimizerError, OptimizerWarning, SpaceError, SurrogateError
+from bayesft.bo.isolation import derive_seed, isolated
+from bayesft.bo.sobol import sobol_row
+from bayesft.bo.space import Space
+from bayesft.bo.surrogate import FIT_ERRORS, Surrogate, fit, posterior
+from bayesft.bo.trial import Trial
+
+
+class Optimizer:
+    """Bayesian optimisation of a noisy value over a space.
+
+    The first points are those of `start`, then a scrambled Sobol sequence up to
+    `n_initial`, then those where a Gaussian process expects to improve.
+
+    A failed trial enters the Gaussian process with the worst finished value, so
+    that the search leaves its surroundings; a running one as pending, so that no
+    two trials of a batch look at the same place. `ask(4)` asks the same four
+    points as four times `ask()`.
+
+    Example:
+        >>> optimizer = Optimizer(Space({"rate": Real(0, 0.8)}), seed=1)
+        >>> for number in range(20):
+        ...     [params] = optimizer.ask()
+        ...     value = -((params["rate"] - 0.3) ** 2)
+        ...     optimizer.tell(Trial(number, params, state="finished", value=value))
+        >>> round(optimizer.best().params["rate"], 1)
+        0.3
+
+    Args:
+        space: What can be chosen.
+        direction: `maximize` or `minimize` the value.
+        n_initial: Trials before the Gaussian process is asked, those of `start`
+            included.
+        seed: Of everything random.
+        start: Points to ask first, in that order; all are asked, also beyond
+            `n_initial`.
+        trials: Trials of an earlier run, to go on from.
+
+    Raises:
+        OptimizerError: A setting has a value that it cannot have.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        direction: Literal["maximize", "minimize"] = "maximize",
+        n_initial: int = 8,
+        seed: int = 0,
+        start: Sequence[Mapping[str, Any]] = (),
+        trials: Iterable[Trial] = (),
+    ) -> None:
+        if direction not in ("maximize", "minimize"):
+            raise OptimizerError(
+                f"Expected `direction` to be maximize or minimize, but got {direction!r}."
+            )
+        if not isinstance(n_initial, int) or isinstance(n_initial, bool) or n_initial < 1:
+            raise OptimizerError(
+                f"Expected `n_initial` to be an integer larger than 0, but got {n_initial!r}."
+            )
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise OptimizerError(f"Expected `seed` to be an integer, but got {seed!r}.")
+        for index, params in enumerate(start):
+            _encode(space, params, f"`start`, point {index}")
+        self.space = space
+        self.direction = direction
+        self.n_initial = n_initial
+        self.seed = seed
+        self.start = tuple(dict(params) for params in start)
+        self._trials: dict[int, Trial] = {}
+        self._rows: dict[int, list[float]] = {}
+        self._surrogate: Surrogate | None = None
+        for trial in trials:
+            self.tell(trial)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials, by number."""
+        return tuple(self._trials[number] for number in sorted(self._trials))
+
+    @property
+    def pending(self) -> tuple[Trial, ...]:
+        """The trials that were asked or told as running, and have not ended."""
+        return tuple(trial for trial in self.trials if trial.state == "running")
+
+    @property
+    def next_number(self) -> int:
+        """Number of the trial that the next `ask` starts."""
+        return max(self._trials, default=-1) + 1
+
+    def ask(self, n: int = 1) -> list[dict[str, Any]]:
+        """Return the points of the next n trials and count them as running.
+
+        Their numbers are `next_number`, as it is before the call, and those after.
+
+        Raises:
+            OptimizerError: `n` is no integer larger than 0.
+
+        Warns:
+            OptimizerWarning: The Gaussian process failed; the point is a Sobol one.
+        """
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise OptimizerError(f"Expected `n` to be an integer larger than 0, but got {n!r}.")
+        points = []
+        for _ in range(n):
+            number = self.next_number
+            params = dict(self.start[number]) if number < len(self.start) else self._new(number)
+            self.tell(Trial(number, params))
+            points.append(dict(params))
+        return points
+
+    def tell(self, trial: Trial) -> None:
+        """Take in a trial in any state: one that was asked, or one from elsewhere.
+
+        Raises:
+            OptimizerError: It is finished already, was asked with another point,
+                or its point is not in the space.
+        """
+        row = _encode(self.space, trial.params, f"Trial {trial.number}")
+        before = self._trials.get(trial.number)
+        if before is not None and before.state == "finished":
+            raise OptimizerError(f"Trial {trial.number} is already finished; it can be told once.")
+        if before is not None and self._rows[trial.number] != row:
+            raise OptimizerError(
+                f"Trial {trial.number}: expected the point that was asked, {before.params}, "
+                f"but got {trial.params}."
+            )
+        if trial.state != "running" or (before is not None and before.state != "running"):
+            self._surrogate = None
+        self._trials[trial.number] = trial
+        self._rows[trial.number] = row
+
+    def best(self) -> Trial | None:
+        """Return the finished trial to believe in, or None if there is none.
+
+        With `n_initial` finished trials (at least 2) it is the one with the best
+        posterior mean, since the best observation is most of all the luckiest;
+        with fewer the one with the best value. Ties go to the lowest number.
+        """
+        finished = [trial for trial in self.trials if trial.state == "finished"]
+        if not finished:
+            return None
+        scores = [self._sign * trial.value for trial in finished]
+        if len(finished) >= max(2, self.n_initial):
+            with isolated(derive_seed(self.seed, "best")):
+                try:
+                    scores = posterior(self._fitted(), self._rows_of(finished))[0].tolist()
+                except (*FIT_ERRORS, SurrogateError) as error:
+                    _warn(f"The best trial is the one with the best value: {error}")
+        return finished[scores.index(max(scores))]
+
+    @property
+    def _sign(self) -> float:
+        return 1.0 if self.direction == "maximize" else -1.0
+
+    def _new(self, number: int) -> dict[str, Any]:
+        finished = sum(trial.state == "finished" for trial in self.trials)
+        if number >= self.n_initial and finished >= 2:
+            seed = derive_seed(self.seed, "ask", number)
+            with isolated(seed):
+                observed, pending = self._rows_of(self._ended()), self._rows_of(self.pending)
+                try:
+                    row = suggest(self._fitted(), self.space, observed, pending, seed)
+                except (*FIT_ERRORS, SurrogateError) as error:
+                    _warn(f"Trial {number} is a Sobol point: {error}")
+                    row = None
+            if row is not None:
+                return self.space.decode(row)
+        seed = derive_seed(self.seed, "sobol")
+        with isolated(seed):
+            row = sobol_row(self.space, number, self._rows_of(self.trials), seed)
+        return self.space.decode(row)
+
+    def _fitted(self) -> Surrogate:
+        """Fit to the ended trials, once for as long as these stay the same."""
+        if self._surrogate is None:
+            ended = self._ended()
+            values = [self._sign * trial.value for trial in ended if trial.state == "finished"]
+            worst = min(values)
+            scores = [
+                worst if trial.state == "failed" else self._sign * trial.value for trial in ended
+            ]
+            stderrs = [float("nan") if trial.stderr is None else trial.stderr for trial in ended]
+            with isolated(derive_seed(self.seed, "fit", len(ended))):
+                self._surrogate = fit(self._rows_of(ended), _tensor(scores), _tensor(stderrs))
+        # GPyTorch keeps what it has computed in the model; a copy each time makes
+        # an answer independent of the questions before it, to the bit.
+        return copy.deepcopy(self._surrogate)
+
+    def _ended(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.state != "running"]
+
+    def _rows_of(self, trials: Iterable[Trial]) -> Tensor:
+        rows = [self._rows[trial.number] for trial in trials]
+        return _tensor(rows).reshape(len(rows), self.space.width)
+
+
+def _tensor(numbers: list[Any]) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64, device="cpu")
+
+
+def _encode(space: Space, params: Mapping[str, Any], what: str) -> list[float]:
+    try:
+        return space.encode(params)
+    except SpaceError as error:
+        raise OptimizerError(f"{what}: {error}") from error
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, OptimizerWarning, stacklevel=4)

@@ -1,0 +1,155 @@
+"""The surrogate: a Gaussian process over the unit cube.
+
+n        number of trials
+d        columns of a row
+rows     n x d, float64, in [0, 1]
+values   n, in the user's units
+stderrs  n, in the user's units, nan if unknown
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
+from bayesft.bo.errors import SurrogateError
+
+# isort: split
+from botorch.exceptions.errors import BotorchError, ModelFittingError
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import SingleTaskGP
+from gpytorch.constraints import GreaterThan
+from gpytorch.kernels import MaternKernel
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
+from linear_operator.utils.errors import NanError, NotPSDError
+
+# Of the standardised values. The first is GPyTorch's own limit for known noise,
+# the second keeps the matrix well conditioned when nothing is noisy.
+SMALLEST_KNOWN_VARIANCE = 1e-6
+SMALLEST_LEARNT_VARIANCE = 1e-5
+SHORTEST_LENGTH_SCALE = 0.025
+
+FIT_ERRORS = (ModelFittingError, BotorchError, NotPSDError, NanError, torch.linalg.LinAlgError)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A fitted Gaussian process and the units of its values.
+
+    Args:
+        gp: BoTorch's model of the standardised values.
+        centre: What was subtracted from the values.
+        scale: What they were then divided by.
+    """
+
+    gp: SingleTaskGP
+    centre: float
+    scale: float
+
+
+def fit(rows: Tensor, values: Tensor, stderrs: Tensor) -> Surrogate:
+    """Fit a Gaussian process to the trials.
+
+    Kernel: Matern-5/2 with one length scale for each column, of variance 1 in
+    the standardised values, under a log-normal prior with mu = sqrt(2) + log(d)/2
+    and sigma = sqrt(3), which keeps the model simple as d grows (Hvarfner,
+    Hellsten, Nardi, "Vanilla Bayesian Optimization Performs Great in High
+    Dimensions", ICML 2024). The kernel there is a choice of RBF or Matern.
+
+    Noise: stderr^2, known, for each trial, plus one learnt variance for all of
+    them with the prior LogNormal(-4, 1) of the same paper, because a standard
+    error tells how well a trained network was measured and not how much another
+    training with the same rates would differ. A trial without a standard error
+    gets the median of the known ones; if none is known, all noise is learnt.
+
+    The values are standardised first and the standard errors with them, so the
+    units of the values do not matter.
+
+    Args:
+        rows: n x d, float64, in [0, 1]; n at least 1.
+        values: n, finite.
+        stderrs: n, at least 0, or nan where unknown.
+
+    Raises:
+        SurrogateError: The marginal likelihood could not be maximised.
+    """
+    centre, scale = _units(values, stderrs)
+    targets = (values - centre) / scale
+    known = ~stderrs.isnan()
+    typical = stderrs[known].median() if known.any() else torch.zeros((), dtype=stderrs.dtype)
+    variances = (torch.where(known, stderrs, typical) / scale).square()
+
+    noise_prior = LogNormalPrior(-4.0, 1.0)
+    likelihood = FixedNoiseGaussianLikelihood(
+        variances.clamp_min(SMALLEST_KNOWN_VARIANCE),
+        learn_additional_noise=True,
+        noise_prior=noise_prior,
+        noise_constraint=GreaterThan(
+            SMALLEST_LEARNT_VARIANCE, transform=None, initial_value=noise_prior.mode
+        ),
+    )
+    columns = rows.shape[-1]
+    length_scale_prior = LogNormalPrior(math.sqrt(2) + math.log(columns) / 2, math.sqrt(3))
+    kernel = MaternKernel(
+        nu=2.5,
+        ard_num_dims=columns,
+        lengthscale_prior=length_scale_prior,
+        lengthscale_constraint=GreaterThan(
+            SHORTEST_LENGTH_SCALE, transform=None, initial_value=length_scale_prior.mode
+        ),
+    )
+    try:
+        gp = SingleTaskGP(
+            rows,
+            targets.unsqueeze(-1),
+            likelihood=likelihood,
+            covar_module=kernel,
+            outcome_transform=None,
+        )
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
+    except FIT_ERRORS as error:
+        raise SurrogateError(
+            f"The Gaussian process could not be fitted to {len(values)} trials: {error}"
+        ) from error
+    return Surrogate(gp.eval(), centre, scale)
+
+
+def posterior(surrogate: Surrogate, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of the noiseless value at m rows.
+
+    Args:
+        surrogate: What `fit` returned.
+        rows: m x d, float64, in [0, 1].
+
+    Returns:
+        Two tensors of m numbers, in the units of the values.
+    """
+    with torch.no_grad():
+        belief = surrogate.gp.posterior(rows)
+        mean, variance = belief.mean.squeeze(-1), belief.variance.squeeze(-1)
+    return surrogate.centre + surrogate.scale * mean, surrogate.scale * variance.sqrt()
+
+
+def length_scales(surrogate: Surrogate) -> list[float]:
+    """Return the d length scales, in widths of the cube: short ones matter most."""
+    return surrogate.gp.covar_module.lengthscale.detach().flatten().tolist()
+
+
+def learnt_noise(surrogate: Surrogate) -> float:
+    """Return the learnt noise beyond the known, as a standard deviation of the values."""
+    return surrogate.scale * math.sqrt(surrogate.gp.likelihood.second_noise.item())
+
+
+def _units(values: Tensor, stderrs: Tensor) -> tuple[float, float]:
+    """Return the values' centre and scale; a scale of 0 cannot be divided by."""
+    centre = values.mean().item()
+    scale = values.std().item() if len(values) > 1 else 0.0
+    # Equal values can differ by rounding alone.
+    if scale > 1e-12 * max(abs(centre), values.abs().max().item()):
+        return centre, scale
+    largest = stderrs[~stderrs.isnan()].max().item() if (~stderrs.isnan()).any() else 0.0
+    return centre, largest or 1.0

@@ -1,0 +1,106 @@
+"""The shape of a drift model, and which parameters one touches."""
+
+import math
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from bayesft.errors import SettingError
+
+TARGETS = ("all", "crossbar")
+
+# The matrices that an analog accelerator holds in crossbars. Biases, norms and
+# embeddings stay in digital memory there.
+_CROSSBAR_WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
+    (nn.modules.conv._ConvNd, ("weight",)),
+    (nn.Linear, ("weight",)),
+    (nn.Bilinear, ("weight",)),
+    (
+        nn.MultiheadAttention,
+        ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"),
+    ),
+)
+
+
+def check_sigma(sigma: float) -> float:
+    """Return `sigma` as a float; raise `SettingError` unless it is finite and not negative."""
+    try:
+        value = float(sigma)
+    except (TypeError, ValueError):
+        value = math.nan
+    if isinstance(sigma, bool) or not math.isfinite(value) or value < 0:
+        raise SettingError(
+            f"Expected `sigma` to be a finite number, 0 or larger, but got {sigma!r}. "
+            "It is the standard deviation of the logarithm of a weight's factor; try 0.3."
+        )
+    return value
+
+
+class Drift(ABC):
+    """A model of what happens to a weight.
+
+    A drift is a deterministic function of the weight, a standard normal variate
+    of the same shape, and the strength sigma. Keeping the randomness outside lets
+    one chip be read again at another sigma, under another model, or in another
+    process. To add a model, derive from this class, write `__call__` without
+    in-place operations, and put one config beside `conf/drift/lognormal.yaml`.
+
+    Args:
+        target: `"all"`, every floating-point parameter (the paper's choice), or
+            `"crossbar"`, the weight matrices of convolution, linear and
+            attention layers alone.
+
+    Raises:
+        SettingError: `target` is neither.
+    """
+
+    def __init__(self, *, target: str = "all") -> None:
+        if target not in TARGETS:
+            raise SettingError(
+                f"Expected `drift.target` to be one of {', '.join(TARGETS)}, but got {target!r}."
+            )
+        self.target = target
+
+    @abstractmethod
+    def __call__(self, weight: Tensor, normal: Tensor, sigma: float) -> Tensor:
+        """Return the drifted weight, a new tensor.
+
+        Args:
+            weight: any shape, any floating-point type.
+            normal: float32 standard normals of the same shape.
+            sigma: the strength, 0 or larger; at 0 the weight comes back unchanged.
+        """
+
+    def parameters(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        """Return the parameters of `model` that drift, by name, in the model's order.
+
+        A parameter that two modules share is one place in memory: it is listed
+        once. Buffers (BatchNorm's running statistics, counters) are never listed.
+
+        Raises:
+            SettingError: nothing in `model` drifts under this target.
+        """
+        names = None if self.target == "all" else _crossbar_names(model)
+        found = {
+            name: parameter
+            for name, parameter in model.named_parameters()
+            if parameter.is_floating_point() and (names is None or name in names)
+        }
+        if not found:
+            raise SettingError(
+                f"`drift.target={self.target}` finds nothing to drift in "
+                f"{type(model).__name__}. Use drift.target=all, or a network with weights."
+            )
+        return found
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(target={self.target!r})"
+
+
+def _crossbar_names(model: nn.Module) -> set[str]:
+    names = set()
+    for path, module in model.named_modules():
+        for kind, attributes in _CROSSBAR_WEIGHTS:
+            if isinstance(module, kind):
+                names.update(f"{path}.{a}" if path else a for a in attributes)
+    return names

@@ -1,0 +1,51 @@
+"""Tables for a terminal."""
+
+from collections.abc import Mapping
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from bayesft.robustness import Curve, Difference
+
+
+def curve_table(curves: Mapping[str, Curve], *, title: str = "Accuracy under drift") -> Table:
+    """Return a table with a row per sigma and a column per curve, `mean ± standard error`.
+
+    Args:
+        curves: by name; they share their sigmas.
+        title: of the table.
+    """
+    table = Table(title=title, title_justify="left")
+    table.add_column("sigma", justify="right")
+    for name in curves:
+        table.add_column(name, justify="right")
+    first = next(iter(curves.values()))
+    for sigma, *points in zip(first.sigmas, *(c.points for c in curves.values()), strict=True):
+        table.add_row(f"{sigma:g}", *(f"{p.mean:.3f} ± {p.stderr:.3f}" for p in points))
+    return table
+
+
+def add_mean_row(table: Table, curves: Mapping[str, Curve]) -> None:
+    """Add the mean over the curves' sigmas as a last row of `table`."""
+    table.add_section()
+    first = next(iter(curves.values()))
+    span = f"mean {first.sigmas[0]:g} … {first.sigmas[-1]:g}"
+    table.add_row(span, *(f"{c.mean:.3f} ± {c.stderr:.3f}" for c in curves.values()))
+
+
+def difference_line(difference: Difference, name: str, baseline: str) -> str:
+    """Return one sentence: how far apart, and how sure that is."""
+    if difference.stderr == 0:
+        return f"{name} − {baseline} = {difference.value:+.4f}"
+    errors = difference.value / difference.stderr
+    return (
+        f"{name} − {baseline} = {difference.value:+.4f} ± {difference.stderr:.4f} "
+        f"on the same chips and images: {errors:+.1f} standard errors"
+    )
+
+
+def show(*what: RenderableType) -> None:
+    """Print tables and texts to the terminal."""
+    console = Console(soft_wrap=True)
+    for each in what:
+        console.print(each, highlight=False)

@@ -1,0 +1,53 @@
+"""What a network is scored by: functions of (model, batch)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bayesft.errors import SettingError
+
+Score = Callable[[nn.Module, Any], Tensor]
+"""A score takes the model and a batch, and returns one value per image, shape
+`(images,)`, or one value for the whole batch, a 0-d tensor. Larger is better."""
+
+
+def accuracy(model: nn.Module, batch: Any) -> Tensor:
+    """Score 1 for each image whose largest logit is its label's, else 0.
+
+    An image with a non-finite logit counts as wrong: a network whose outputs
+    overflow has given no answer.
+
+    Args:
+        model: maps images to logits of shape `(images, classes)`.
+        batch: `(images, labels)`, labels of shape `(images,)`.
+
+    Returns:
+        float32, shape `(images,)`.
+
+    Raises:
+        SettingError: the batch or the model's output has another form.
+    """
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise SettingError(
+            f"`accuracy` expects a batch to be (images, labels), but got {_describe(batch)}. "
+            "Pass a `score` of your own: a function of (model, batch)."
+        )
+    images, labels = batch
+    logits = model(images)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(labels):
+        raise SettingError(
+            f"`accuracy` expects the model to give logits of shape ({len(labels)}, classes), "
+            f"but got {_describe(logits)}. Pass a `score` of your own: a function of (model, batch)."
+        )
+    correct = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
+    return correct.float()
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a {type(value).__name__}"

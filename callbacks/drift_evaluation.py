@@ -1,0 +1,156 @@
+"""Measuring the score under drift while a network trains, and once at its end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
+from torch.utils.data import DataLoader
+
+from bayesft.drift import Drift, check_sigma
+from bayesft.errors import SettingError
+from bayesft.robustness import Curve, Score, accuracy, evaluate
+from bayesft.robustness.montecarlo import check_count
+
+
+class DriftEvaluation(pl.Callback):
+    """Log the expected score under drift at validation end; write the curve at test end.
+
+    At the end of a validation it logs `val/drift_acc` (the mean over sigmas),
+    `val/drift_acc_stderr` and `val/drift_acc/<sigma>`, before any ModelCheckpoint
+    looks, so that `ModelCheckpoint(monitor="val/drift_acc")` works. At the end of
+    a test it logs the same under `test/` and writes `test_curve.json` and
+    `test_curve.csv`. The weights drift inside one call of `evaluate` alone, so no
+    checkpoint, averaged copy or logger sees a drifted weight.
+
+    It serves any LightningModule whose loaders give what `score` reads.
+
+    Args:
+        drift: what happens to a weight.
+        sigmas: the strengths that `drift_acc` is the mean over.
+        draws: chips per validation.
+        images_per_draw: fresh images for each.
+        seed: of the validation's chips; the same chips at every epoch.
+        every_n_epochs: validations in between are left out; the first and the last
+            epoch's never are, so that a monitor always has a value.
+        test_sigmas: further strengths for the test curve, such as 0.
+        test_draws: chips for the test curve.
+        test_images_per_draw: fresh images for each.
+        test_seed: of the test's chips, which no validation may share.
+        score: a function of (module, batch); accuracy from logits by default.
+        name: what the score is called in the logs.
+        output_dir: where the test curve is written; the trainer's
+            `default_root_dir` if None.
+
+    Raises:
+        SettingError: a setting has a value that it cannot have.
+    """
+
+    def __init__(
+        self,
+        drift: Drift,
+        sigmas: Sequence[float],
+        *,
+        draws: int = 50,
+        images_per_draw: int = 50,
+        seed: int = 1,
+        every_n_epochs: int = 1,
+        test_sigmas: Sequence[float] = (0.0,),
+        test_draws: int = 200,
+        test_images_per_draw: int = 100,
+        test_seed: int = 3,
+        score: Score = accuracy,
+        name: str = "drift_acc",
+        output_dir: str | Path | None = None,
+    ) -> None:
+        if seed == test_seed:
+            raise SettingError(
+                f"The validation's and the test's chips share the seed {seed}: a network chosen "
+                "on some chips must be tested on others. Give them different seeds."
+            )
+        self.drift = drift
+        self.sigmas = sorted({check_sigma(sigma) for sigma in sigmas})
+        self.test_sigmas = sorted({*self.sigmas, *map(check_sigma, test_sigmas)})
+        self.draws = check_count("draws", draws)
+        self.images_per_draw = check_count("images_per_draw", images_per_draw)
+        self.seed = seed
+        self.every_n_epochs = check_count("every_n_epochs", every_n_epochs)
+        self.test_draws = check_count("test_draws", test_draws)
+        self.test_images_per_draw = check_count("test_images_per_draw", test_images_per_draw)
+        self.test_seed = test_seed
+        self.score = score
+        self.name = name
+        self.output_dir = output_dir
+        self.val_curve: Curve | None = None
+        self.test_curve: Curve | None = None
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Here and not in `on_validation_end`, where Lightning no longer accepts a
+        # log and ModelCheckpoint has looked already.
+        if trainer.sanity_checking or not self._is_due(trainer):
+            return
+        self.val_curve = self._evaluate(
+            trainer,
+            pl_module,
+            only_loader(trainer.val_dataloaders, "validation"),
+            sigmas=self.sigmas,
+            draws=self.draws,
+            images_per_draw=self.images_per_draw,
+            seed=self.seed,
+        )
+        self._log(pl_module, "val", self.val_curve)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.test_curve = self._evaluate(
+            trainer,
+            pl_module,
+            only_loader(trainer.test_dataloaders, "test"),
+            sigmas=self.test_sigmas,
+            draws=self.test_draws,
+            images_per_draw=self.test_images_per_draw,
+            seed=self.test_seed,
+        )
+        self._log(pl_module, "test", self.test_curve)
+        if trainer.is_global_zero:
+            folder = Path(self.output_dir or trainer.default_root_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            self.test_curve.to_json(folder / "test_curve.json")
+            self.test_curve.to_csv(folder / "test_curve.csv")
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        # A `trainer.validate` outside of a training is always meant.
+        if trainer.state.fn != TrainerFn.FITTING:
+            return True
+        epoch = trainer.current_epoch
+        last = epoch + 1 == trainer.max_epochs
+        return self.val_curve is None or last or (epoch + 1) % self.every_n_epochs == 0
+
+    def _evaluate(
+        self, trainer: pl.Trainer, module: pl.LightningModule, loader: DataLoader, **settings: Any
+    ) -> Curve:
+        with trainer.precision_plugin.forward_context():
+            return evaluate(module, loader, self.drift, score=self.score, **settings)
+
+    def _log(self, module: pl.LightningModule, stage: str, curve: Curve) -> None:
+        objective = curve.at(self.sigmas)
+        values = {self.name: objective.mean, f"{self.name}_stderr": objective.stderr}
+        values |= {f"{self.name}/{point.sigma:g}": point.mean for point in curve.points}
+        # Every rank evaluates the same chips on the same images: nothing to reduce.
+        module.log_dict({f"{stage}/{key}": value for key, value in values.items()})
+
+
+def only_loader(loaders: Any, stage: str) -> DataLoader:
+    """Return the one loader among `loaders`.
+
+    Raises:
+        SettingError: there are several; which one a score is of would be a guess.
+    """
+    if isinstance(loaders, (list, tuple)):
+        if len(loaders) != 1:
+            raise SettingError(
+                f"DriftEvaluation expects one {stage} loader, but got {len(loaders)}. Evaluate "
+                "the others with `bayesft.robustness.evaluate`."
+            )
+        return loaders[0]
+    return loaders

@@ -1,0 +1,56 @@
+"""A W&B logger that works without a key or a network, and says so."""
+
+import logging
+import os
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+from pytorch_lightning.loggers import WandbLogger
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 3.0
+
+
+class WandbRunLogger(WandbLogger):
+    """Lightning's `WandbLogger`, one W&B run for each training.
+
+    It goes offline by itself where no key is set or the server does not answer,
+    logs why and how to upload the run later. `WANDB_MODE` decides if it is set.
+
+    Args:
+        settings: those of `pytorch_lightning.loggers.WandbLogger`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        reason = None if "WANDB_MODE" in os.environ else offline_reason()
+        if reason is not None:
+            settings["offline"] = True
+            log.warning(
+                "Weights & Biases runs offline: %s. Upload the run later with `wandb sync %s`.",
+                reason,
+                os.path.join(str(settings.get("save_dir", ".")), "wandb", "offline-run-*"),
+            )
+        super().__init__(**settings)
+
+    def close(self) -> None:
+        """End the run, so that the next training in this process starts one of its own."""
+        if self._experiment is not None:
+            self._experiment.finish()
+
+
+def offline_reason() -> str | None:
+    """Say why W&B cannot be reached, or None if it can."""
+    import wandb
+
+    settings = wandb.setup().settings
+    if not (settings.api_key or wandb.api.api_key):
+        return "no API key is set (`wandb login` sets one)"
+    server = urlsplit(settings.base_url)
+    port = server.port or (443 if server.scheme == "https" else 80)
+    try:
+        socket.create_connection((server.hostname, port), timeout=_PATIENCE_SECONDS).close()
+    except OSError as error:
+        return f"{server.hostname} does not answer ({error})"
+    return None

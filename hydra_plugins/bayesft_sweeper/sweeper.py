@@ -1,0 +1,67 @@
+"""The Hydra edge of the search: a shell that Hydra imports at the start of every app.
+
+Everything heavy waits in `_sweep`, which is imported when a sweep begins.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class BayesFTSweeperConf:
+    _target_: str = "hydra_plugins.bayesft_sweeper.sweeper.BayesFTSweeper"
+    # Trials in all, those of earlier runs on the same journal included.
+    n_trials: int = 20
+    # Trials before the Gaussian process takes over.
+    n_initial: int = 8
+    # Trials per batch of the launcher.
+    n_jobs: int = 1
+    # maximize or minimize what the task returns.
+    direction: str = "maximize"
+    seed: int = 0
+    # The part of n_trials that may fail before the search gives up.
+    max_failure_rate: float = 0.3
+    # The journal's path; journal.jsonl in the sweep folder if null.
+    storage: str | None = None
+    # What to sweep, in Hydra's sweep grammar; the command line wins over it.
+    params: dict[str, Any] = field(default_factory=dict)
+    # Config keys that hold a vector, each with `names` (the dotted path of a function
+    # from the composed config to the names of its elements), `low`, `high`, `start`.
+    vectors: dict[str, Any] = field(default_factory=dict)
+
+
+# Twice: an application may shadow `bayesft` by a config of its own that builds on the other.
+for name in ("bayesft", "bayesft_defaults"):
+    ConfigStore.instance().store(
+        group="hydra/sweeper", name=name, node=BayesFTSweeperConf, provider="bayesft"
+    )
+
+
+class BayesFTSweeper(Sweeper):
+    """Searches by Bayesian optimisation; see `BayesFTSweeperConf` for the settings."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.hydra_context = hydra_context
+        self.task_function = task_function
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from hydra_plugins.bayesft_sweeper._sweep import sweep
+
+        return sweep(
+            arguments,
+            settings=self.settings,
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
+            config=self.config,
+        )

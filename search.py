@@ -1,0 +1,16 @@
+"""A search: `python search.py -m hydra/sweeper=bayesft`. See `python search.py --help`."""
+
+import hydra
+from omegaconf import DictConfig
+
+
+@hydra.main(config_path="conf", config_name="search", version_base="1.3")
+def main(cfg: DictConfig) -> tuple[float, float]:
+    # Here, so that --help and tab completion do not wait for PyTorch.
+    from bayesft.app import search
+
+    return search(cfg)
+
+
+if __name__ == "__main__":
+    main()

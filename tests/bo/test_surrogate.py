@@ -1,0 +1,125 @@
+import math
+
+import pytest
+import torch
+
+from bayesft.bo import surrogate as module
+from bayesft.bo.errors import SurrogateError
+from bayesft.bo.isolation import isolated
+from bayesft.bo.surrogate import FIT_ERRORS, fit, learnt_noise, length_scales, posterior
+
+NAN = math.nan
+
+
+@pytest.fixture(autouse=True)
+def _isolated():
+    with isolated(0):
+        yield
+
+
+def _sobol(n, d, seed=0):
+    return torch.quasirandom.SobolEngine(d, scramble=True, seed=seed).draw(n).double()
+
+
+def _wave(rows):
+    return torch.sin(4 * rows[:, 0]) + rows[:, 1] ** 2
+
+
+def test_a_smooth_function_is_recovered_where_it_was_not_seen():
+    rows, elsewhere = _sobol(40, 2), _sobol(200, 2, seed=1)
+    surrogate = fit(rows, _wave(rows), torch.full((40,), 1e-4))
+    mean, std = posterior(surrogate, elsewhere)
+    error = (mean - _wave(elsewhere)).abs()
+    assert mean.shape == std.shape == (200,)
+    # The function's standard deviation is about 0.7; a constant would miss by that.
+    assert error.square().mean().sqrt() < 0.03
+    # A 4-sigma miss has probability 6e-5 each if the belief is honest.
+    assert (error < 4 * std + 1e-3).all()
+
+
+def test_a_column_that_does_not_matter_gets_a_long_length_scale():
+    rows = _sobol(40, 3)
+    scales = length_scales(fit(rows, _wave(rows), torch.full((40,), NAN)))
+    assert len(scales) == 3
+    assert scales[2] > 5 * max(scales[:2])
+
+
+def test_a_doubtful_observation_pulls_less():
+    rows = torch.linspace(0, 1, 11).unsqueeze(-1)
+    values = torch.sin(3 * rows[:, 0])
+    truth = values[5].item()
+    values[5] += 2.0
+    pulls = []
+    for doubt in (0.05, 2.0):
+        stderrs = torch.full((11,), 0.05)
+        stderrs[5] = doubt
+        pulls.append(posterior(fit(rows, values, stderrs), rows[5:6])[0].item() - truth)
+    # Ten neighbours are 40 times surer: what is left of the outlier's 2.0 is little.
+    assert abs(pulls[1]) < 0.2
+    assert pulls[0] > abs(pulls[1]) + 0.1
+
+
+def test_noise_beyond_the_known_is_learnt_and_not_interpolated():
+    n, stderr, noise = 60, 0.05, 0.25
+    rows = _sobol(n, 1)
+    values = torch.sin(3 * rows[:, 0]) + noise * torch.randn(n)
+    surrogate = fit(rows, values, torch.full((n,), stderr))
+    residual = (posterior(surrogate, rows)[0] - values).square().mean().sqrt()
+    # A standard deviation from about 55 degrees of freedom is known to 1/sqrt(110) = 10 %;
+    # three of those either way. An interpolation has residuals of 0.05 at most.
+    assert 0.7 * noise < residual < 1.3 * noise
+    assert 0.7 * noise < learnt_noise(surrogate) < 1.3 * noise
+
+
+def test_known_noise_is_not_learnt_a_second_time():
+    n, noise = 60, 0.25
+    rows = _sobol(n, 1)
+    values = torch.sin(3 * rows[:, 0]) + noise * torch.randn(n)
+    known = fit(rows, values, torch.full((n,), noise))
+    unknown = fit(rows, values, torch.full((n,), NAN))
+    # 10 % uncertainty of the total leaves sqrt(1.1^2 - 1) = 46 % of it for the rest.
+    assert learnt_noise(known) < 0.5 * noise
+    assert 0.7 * noise < learnt_noise(unknown) < 1.3 * noise
+
+
+def test_a_missing_standard_error_is_the_median_of_the_known():
+    rows, values = _sobol(9, 1), torch.randn(9)
+    stderrs = torch.tensor([0.1, 0.2, 0.4, NAN, 0.1, 0.2, 0.4, NAN, 0.2])
+    filled = torch.where(stderrs.isnan(), 0.2, stderrs)
+    assert torch.equal(
+        posterior(fit(rows, values, stderrs), rows)[0],
+        posterior(fit(rows, values, filled), rows)[0],
+    )
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1e-6, 0.0), (1e4, -3e4)])
+def test_the_units_of_the_values_do_not_matter(scale, shift):
+    rows, stderrs = _sobol(15, 2), torch.full((15,), 0.05)
+    values, elsewhere = _wave(rows), _sobol(20, 2, seed=1)
+    mean, std = posterior(fit(rows, values, stderrs), elsewhere)
+    other, other_std = posterior(fit(rows, scale * values + shift, scale * stderrs), elsewhere)
+    # The fit stops at a relative change of 2e-9 of the likelihood, flat at its
+    # maximum: rounding may move the length scales by the root of that.
+    torch.testing.assert_close((other - shift) / scale, mean, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(other_std / scale, std, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("stderr", [NAN, 0.0, 0.3])
+@pytest.mark.parametrize("values", [[2.0] * 6, [0.1 + 0.2, 0.3] * 3, [0.0] * 6, [5.0]])
+def test_equal_values_are_believed(values, stderr):
+    n = len(values)
+    mean, std = posterior(
+        fit(_sobol(n, 2), torch.tensor(values), torch.full((n,), stderr)), _sobol(9, 2, seed=1)
+    )
+    torch.testing.assert_close(mean, torch.full((9,), values[0]), rtol=1e-6, atol=1e-6)
+    assert (std > 0).all()
+
+
+@pytest.mark.parametrize("error", FIT_ERRORS)
+def test_a_failed_fit_is_one_clear_error(monkeypatch, error):
+    def fail(mll):
+        raise error("not positive definite")
+
+    monkeypatch.setattr(module, "fit_gpytorch_mll", fail)
+    with pytest.raises(SurrogateError, match=r"fitted to 6 trials: .*not positive definite"):
+        fit(_sobol(6, 2), torch.randn(6), torch.full((6,), NAN))

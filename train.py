@@ -1,0 +1,16 @@
+"""One training: `python train.py model=lenet5 data=mnist`. See `python train.py --help`."""
+
+import hydra
+from omegaconf import DictConfig
+
+
+@hydra.main(config_path="conf", config_name="train", version_base="1.3")
+def main(cfg: DictConfig) -> float | None:
+    # Here, so that --help and tab completion do not wait for PyTorch.
+    from bayesft.app import train
+
+    return train(cfg)
+
+
+if __name__ == "__main__":
+    main()
