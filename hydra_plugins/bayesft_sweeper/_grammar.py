@@ -1,0 +1,86 @@
+"""From Hydra's sweep grammar to a search space, and from a point back to overrides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.errors import HydraException
+
+from bayesft.bo.space import Categorical, Dimension, Integer, Real
+from hydra_plugins.bayesft_sweeper._errors import SweepError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for.
+
+    Attributes:
+        swept: dimensions by config key, in the order that they were typed.
+        fixed: overrides that every trial gets, as they were typed.
+        fixed_keys: their keys.
+    """
+
+    swept: Mapping[str, Dimension]
+    fixed: tuple[str, ...]
+    fixed_keys: frozenset[str]
+
+
+def parse_request(
+    arguments: Sequence[str], params: Mapping[str, Any], parser: OverridesParser
+) -> Request:
+    """Read the command line and `hydra.sweeper.params`; the command line wins.
+
+    Raises:
+        SweepError: an override cannot be read, or a sweep cannot be searched.
+    """
+    typed = _parse(parser, arguments)
+    given = {override.get_key_element() for override in typed}
+    from_file = [f"{key}={value}" for key, value in params.items() if key not in given]
+    swept: dict[str, Dimension] = {}
+    fixed: dict[str, str] = {}
+    for override in [*_parse(parser, from_file), *typed]:
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            if key in fixed:
+                raise SweepError(f"{key} is both fixed ({fixed[key]}) and swept. Keep one of them.")
+            swept[key] = _dimension(key, override)
+        else:
+            if key in swept:
+                raise SweepError(
+                    f"{key} is both swept and fixed ({override.input_line}). Keep one of them."
+                )
+            fixed[key] = str(override.input_line)
+    return Request(swept, tuple(fixed.values()), frozenset(key.lstrip("+~") for key in fixed))
+
+
+def as_override(key: str, dimension: Dimension, value: Any) -> str:
+    """Return the override that sets `key` to a value of `dimension`."""
+    # A choice is kept as it was typed, quotes included.
+    return f"{key}={value if isinstance(dimension, Categorical) else repr(value)}"
+
+
+def _parse(parser: OverridesParser, lines: Sequence[str]) -> list[Override]:
+    try:
+        return parser.parse_overrides(list(lines))
+    except HydraException as error:
+        raise SweepError(str(error)) from error
+
+
+def _dimension(key: str, override: Override) -> Dimension:
+    sweep = override.value()
+    if isinstance(sweep, IntervalSweep):
+        kind = Integer if isinstance(sweep.start, int) and isinstance(sweep.end, int) else Real
+        return kind(sweep.start, sweep.end, log="log" in sweep.tags)
+    if isinstance(sweep, RangeSweep) and _is_whole(sweep):
+        # Hydra's ranges exclude their stop.
+        return Integer(int(sweep.start), int(sweep.stop) - 1, log="log" in sweep.tags)
+    if override.is_discrete_sweep():
+        return Categorical(tuple(override.sweep_string_iterator()))
+    raise SweepError(f"{key}: the sweep {override.input_line} cannot be searched.")
+
+
+def _is_whole(sweep: RangeSweep) -> bool:
+    ends = (sweep.start, sweep.stop, sweep.step)
+    return all(isinstance(end, int) for end in ends) and sweep.step == 1

@@ -1,0 +1,115 @@
+"""Config keys that hold a vector, such as one dropout rate per site.
+
+Hydra cannot override one element of a list, so a vector is swept element by
+element and written as a whole. Its length and its elements' names come from the
+composed config.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf
+
+from bayesft.bo.space import Dimension, Real
+from hydra_plugins.bayesft_sweeper._errors import SweepError
+from hydra_plugins.bayesft_sweeper._grammar import Request, as_override
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One vector of the config.
+
+    Attributes:
+        key: of the config.
+        elements: a dimension for each element, by the name it has in the space.
+        start: constants to try first.
+    """
+
+    key: str
+    elements: Mapping[str, Real]
+    start: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How points of the space and overrides of the config belong together."""
+
+    vectors: tuple[Vector, ...]
+    scalars: Mapping[str, Dimension] = field(default_factory=dict)
+
+    @property
+    def dimensions(self) -> dict[str, Dimension]:
+        """Everything swept: the vectors' elements first."""
+        elements = {name: real for v in self.vectors for name, real in v.elements.items()}
+        return elements | dict(self.scalars)
+
+    def overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """Return the overrides that set the config to the point `params`."""
+        vectors = [
+            f"{vector.key}=[{','.join(repr(params[name]) for name in vector.elements)}]"
+            for vector in self.vectors
+        ]
+        return vectors + [as_override(k, d, params[k]) for k, d in self.scalars.items()]
+
+    def start(self, cfg: DictConfig) -> list[dict[str, Any]]:
+        """Return the first points: the vectors' constants, all else as the config has it."""
+        rest = {key: _default(key, dimension, cfg) for key, dimension in self.scalars.items()}
+        if any(value is None for value in rest.values()):
+            return []
+        constants = list(dict.fromkeys(c for v in self.vectors for c in v.start))
+        points = []
+        for constant in constants or ([] if self.vectors else [0.0]):
+            elements = {
+                name: min(max(constant, real.low), real.high)
+                for vector in self.vectors
+                for name, real in vector.elements.items()
+            }
+            if (point := elements | rest) not in points:
+                points.append(point)
+        return points
+
+
+def lay_out(request: Request, vectors: Mapping[str, Any], cfg: DictConfig) -> Layout:
+    """Decide what is swept as a vector and what as a scalar.
+
+    A vector that the user fixed is not swept; one that the user swept over an
+    interval is swept element by element within it; one swept over choices is a
+    scalar like any other.
+
+    Raises:
+        SweepError: a vector's settings are incomplete.
+    """
+    found, scalars = [], dict(request.swept)
+    for key, settings in vectors.items():
+        if key in request.fixed_keys:
+            continue
+        bounds = scalars.get(key)
+        if bounds is not None:
+            if not isinstance(bounds, Real):
+                continue
+            del scalars[key]
+        found.append(_vector(key, settings, bounds, cfg))
+    return Layout(tuple(vector for vector in found if vector.elements), scalars)
+
+
+def _vector(key: str, settings: Mapping[str, Any], bounds: Real | None, cfg: DictConfig) -> Vector:
+    try:
+        names = get_method(settings["names"])(cfg)
+        real = bounds or Real(float(settings["low"]), float(settings["high"]))
+    except KeyError as error:
+        raise SweepError(
+            f"hydra.sweeper.vectors: {key} needs names, low and high, but has no {error}."
+        ) from error
+    start: Sequence[float] = settings.get("start") or ()
+    return Vector(key, {f"{key}[{name}]": real for name in names}, tuple(map(float, start)))
+
+
+def _default(key: str, dimension: Dimension, cfg: DictConfig) -> Any:
+    """Return the config's own value if the dimension can take it, else its middle."""
+    value = OmegaConf.select(cfg, key.lstrip("+"), default=None)
+    for candidate in (value, str(value)):
+        if dimension.contains(candidate):
+            return candidate
+    return dimension.decode([0.5] * dimension.width)
