@@ -7,13 +7,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
-from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.build import build_data, build_drift, build_module, make
 from bayesft.app.errors import told_plainly
-from bayesft.app.train import fitted
+from bayesft.app.train import CONFIG, fitted
 from bayesft.methods import load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
 from bayesft.report.tables import add_mean_row
@@ -105,10 +104,7 @@ def retrain_command(folder: Path) -> str:
 
 
 def _config_of(folder: Path) -> DictConfig:
-    """Return the config of the run in `folder`, with Hydra's own part in reach of it."""
-    hydra_config = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
-    HydraConfig.instance().set_config(hydra_config)
-    return OmegaConf.load(folder / ".hydra" / "config.yaml")
+    return OmegaConf.load(folder / CONFIG)
 
 
 def _rates(folder: Path) -> list[float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.build import build_data, build_module, build_trainer, check
 from bayesft.app.errors import told_plainly
@@ -18,6 +18,9 @@ from bayesft.report import curve_table, show
 from bayesft.robustness import Curve
 
 log = logging.getLogger(__name__)
+
+CONFIG = "config.yaml"
+"""In a run's folder: its config with nothing left to resolve."""
 
 _INTERRUPTED = 130
 
@@ -53,6 +56,9 @@ def train(cfg: DictConfig) -> float | None:
 def fitted(cfg: DictConfig) -> Iterator[Run]:
     """Yield the configured run with its training done; close its loggers on leaving."""
     check(cfg)
+    folder = Path(cfg.paths.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, folder / CONFIG, resolve=True)
     if cfg.seed is not None:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
     data = build_data(cfg)

@@ -32,14 +32,13 @@ class BayesFTSweeperConf:
     params: dict[str, Any] = field(default_factory=dict)
     # Config keys that hold a vector, each with `names` (the dotted path of a function
     # from the composed config to the names of its elements), `low`, `high`, `start`.
-    vectors: dict[str, Any] = field(default_factory=dict)
+    # By default the application's own top-level `vectors`, if it has them.
+    vectors: Any = "${oc.select:vectors,null}"
 
 
-# Twice: an application may shadow `bayesft` by a config of its own that builds on the other.
-for name in ("bayesft", "bayesft_defaults"):
-    ConfigStore.instance().store(
-        group="hydra/sweeper", name=name, node=BayesFTSweeperConf, provider="bayesft"
-    )
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="bayesft", node=BayesFTSweeperConf, provider="bayesft"
+)
 
 
 class BayesFTSweeper(Sweeper):
