@@ -2,10 +2,12 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
@@ -68,9 +70,15 @@ class Search:
         params = OmegaConf.to_container(OmegaConf.create(settings["params"] or {}))
         self.request: Request = parse_request(arguments, params, parser)
         composed = self._compose(self.request.fixed)
+        with open_dict(composed):
+            composed.hydra.runtime.output_dir = str(self.folder)
         vectors = OmegaConf.to_container(OmegaConf.create(settings["vectors"] or {}))
-        self.layout: Layout = lay_out(self.request, vectors, composed)
-        self._check_keys(composed)
+        with _hydra_config(composed):
+            self.layout: Layout = lay_out(self.request, vectors, composed)
+            start = self.layout.start(composed)
+        if start:
+            # A key that does not exist is told before any job.
+            self._compose([*self.request.fixed, *self.layout.overrides(start[0])])
         space = Space(self.layout.dimensions)
         storage = settings.get("storage")
         path = Path(storage) if storage else self.folder / "journal.jsonl"
@@ -81,7 +89,7 @@ class Search:
             direction=settings["direction"],
             n_initial=settings["n_initial"],
             seed=settings["seed"],
-            start=self.layout.start(composed),
+            start=start,
         )
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
@@ -174,11 +182,17 @@ class Search:
             config.hydra.job.num = job
         return str(config.hydra.sweep.subdir)
 
-    def _check_keys(self, composed: DictConfig) -> None:
-        """Compose a first point, so that a key that does not exist is told before any job."""
-        point = self.layout.start(composed)
-        if point:
-            self._compose([*self.request.fixed, *self.layout.overrides(point[0])])
+
+@contextmanager
+def _hydra_config(config: DictConfig) -> Iterator[None]:
+    """Let `config` resolve what it says of Hydra (`${hydra:...}`), as inside a job."""
+    instance = HydraConfig.instance()
+    before = instance.cfg
+    instance.set_config(config)
+    try:
+        yield
+    finally:
+        instance.cfg = before
 
 
 def _count(settings: Mapping[str, Any], name: str) -> int:
