@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 @hydra.main(config_path="conf", config_name="search", version_base="1.3")
 def main(cfg: DictConfig) -> tuple[float, float]:
+    """Hand the config to `bayesft.app`."""
     # Here, so that --help and tab completion do not wait for PyTorch.
     from bayesft.app import search
 

@@ -1,7 +1,7 @@
 """From a config to a run: the only place that instantiates one."""
 
+from bayesft.app.build import site_names
 from bayesft.app.search import SearchReport, search
 from bayesft.app.train import train
-from bayesft.app.build import site_names
 
 __all__ = ["SearchReport", "search", "site_names", "train"]

@@ -42,10 +42,12 @@ def build_module(cfg: DictConfig) -> pl.LightningModule:
 
 
 def build_data(cfg: DictConfig) -> pl.LightningDataModule:
+    """Make the data module of `cfg.data`; nothing is read yet."""
     return make(cfg.data)
 
 
 def build_drift(cfg: DictConfig) -> Drift:
+    """Make the drift model of `cfg.drift`."""
     return make(cfg.drift)
 
 
@@ -85,10 +87,10 @@ def site_names(cfg: DictConfig) -> Sequence[str]:
     """Return the names of the dropout sites of the configured network.
 
     A search asks this before its first trial, so it also makes the other parts
-    that are cheap: a mistake in their settings is told before anything runs.
+    and fetches the data: what is wrong with them is told before anything runs.
     """
     check(cfg)
-    build_data(cfg)
+    build_data(cfg).prepare_data()
     names = model_site_names(build_module(cfg).model)
     build_drift(cfg)
     return names

@@ -53,7 +53,8 @@ class Chip:
     def normals(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return float32 standard normals, one tensor per weight, of its shape and device."""
         sizes = [weight.numel() for weight in weights.values()]
-        stream = torch.randn(sum(sizes), generator=seeded_generator(self.seed, self.index, "weights"), dtype=torch.float32)
+        generator = seeded_generator(self.seed, self.index, "weights")
+        stream = torch.randn(sum(sizes), generator=generator, dtype=torch.float32)
         slices = stream.split(sizes)
         return {
             name: part.view(weight.shape).to(weight.device)

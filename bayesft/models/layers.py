@@ -43,6 +43,4 @@ def norm_layer(name: str, width: int, *, images: bool = False) -> nn.Module:
         return nn.BatchNorm2d(width) if images else nn.BatchNorm1d(width)
     if name == "layer":
         return nn.GroupNorm(1, width) if images else nn.LayerNorm(width)
-    raise SettingError(
-        f"Expected `model.norm` to be one of {', '.join(NORMS)}, but got {name!r}."
-    )
+    raise SettingError(f"Expected `model.norm` to be one of {', '.join(NORMS)}, but got {name!r}.")

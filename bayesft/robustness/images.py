@@ -130,4 +130,3 @@ def _map(batch: Any, function: Any) -> Any:
 def to_device(batch: Any, device: torch.device) -> Any:
     """Return `batch` with every tensor in it on `device`."""
     return _map(batch, lambda tensor: tensor.to(device, non_blocking=True))
-

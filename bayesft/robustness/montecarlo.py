@@ -94,9 +94,7 @@ def evaluate(
 def check_count(name: str, value: int) -> int:
     """Return `value`; raise `SettingError` unless it is an integer of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise SettingError(
-            f"Expected `{name}` to be an integer of at least 1, but got {value!r}."
-        )
+        raise SettingError(f"Expected `{name}` to be an integer of at least 1, but got {value!r}.")
     return value
 
 

@@ -39,7 +39,8 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(labels):
         raise SettingError(
             f"`accuracy` expects the model to give logits of shape ({len(labels)}, classes), "
-            f"but got {_describe(logits)}. Pass a `score` of your own: a function of (model, batch)."
+            f"but got {_describe(logits)}. "
+            "Pass a `score` of your own, a function of (model, batch)."
         )
     correct = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
     return correct.float()

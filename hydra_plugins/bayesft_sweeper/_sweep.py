@@ -1,7 +1,6 @@
 """The search itself, between Hydra's launcher and `bayesft.bo`."""
 
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path

@@ -14,6 +14,8 @@ from omegaconf import DictConfig
 
 @dataclass
 class BayesFTSweeperConf:
+    """The settings under `hydra.sweeper`."""
+
     _target_: str = "hydra_plugins.bayesft_sweeper.sweeper.BayesFTSweeper"
     # Trials in all, those of earlier runs on the same journal included.
     n_trials: int = 20
