@@ -74,7 +74,14 @@ class Real:
             value = math.exp(low + u * (high - low))
         else:
             value = self.low + u * (self.high - self.low)
-        return min(self.high, max(self.low, value))
+        return min(self.high, max(self.low, self._rounded(value)))
+
+    def _rounded(self, value: float) -> float:
+        """Keep six digits: a command that repeats a trial stays readable, and nothing is lost."""
+        scale = self.high - self.low
+        if self.log:
+            scale = min(scale, value)
+        return round(value, 5 - math.floor(math.log10(scale)))
 
     def to_json(self) -> dict[str, Any]:
         return {"type": "real", "low": self.low, "high": self.high, "log": self.log}

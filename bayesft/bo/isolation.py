@@ -58,6 +58,9 @@ def isolated(seed: int) -> Iterator[None]:
         ):
             warnings.simplefilter("ignore", BotorchWarning)
             warnings.simplefilter("ignore", NumericalWarning)
+            warnings.filterwarnings(
+                "ignore", message="Optimization failed in", category=RuntimeWarning
+            )
             yield
     finally:
         torch.set_rng_state(state)
