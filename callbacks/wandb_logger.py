@@ -26,7 +26,8 @@ class WandbRunLogger(WandbLogger):
     def __init__(self, **settings: Any) -> None:
         reason = None if "WANDB_MODE" in os.environ else offline_reason()
         if reason is not None:
-            settings["offline"] = True
+            # Not Lightning's `offline`, which sets a variable that W&B has read by now.
+            settings["mode"] = "offline"
             log.warning(
                 "Weights & Biases runs offline: %s. Upload the run later with `wandb sync %s`.",
                 reason,
@@ -44,10 +45,9 @@ def offline_reason() -> str | None:
     """Say why W&B cannot be reached, or None if it can."""
     import wandb
 
-    settings = wandb.setup().settings
-    if not (settings.api_key or wandb.api.api_key):
+    if not wandb.login(prompt=False):
         return "no API key is set (`wandb login` sets one)"
-    server = urlsplit(settings.base_url)
+    server = urlsplit(wandb.setup().settings.base_url)
     port = server.port or (443 if server.scheme == "https" else 80)
     try:
         socket.create_connection((server.hostname, port), timeout=_PATIENCE_SECONDS).close()
