@@ -70,8 +70,15 @@ def check(cfg: DictConfig) -> None:
     """Raise what is wrong with the settings that no constructor sees.
 
     Raises:
-        SettingError: two purposes share their chips, or a sigma is not one.
+        SettingError: a seed or a sigma is not one, or two purposes share their chips.
     """
+    seed = cfg.seed
+    if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**32):
+        raise SettingError(f"Expected `seed` to be null or from 0 to 2^32 - 1, but got {seed!r}.")
+    if not cfg.evaluation.sigmas:
+        raise SettingError(
+            "Expected `evaluation.sigmas` to name at least one strength, but got []."
+        )
     for sigma in cfg.evaluation.sigmas:
         check_sigma(sigma)
     seeds = {name: cfg.evaluation[name].seed for name in ("validation", "objective", "test")}

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.build import build_data, build_module, build_trainer, check
 from bayesft.app.errors import told_plainly
+from bayesft.errors import SettingError
 from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, read_state
 from bayesft.report import curve_table, show
@@ -57,6 +58,12 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
     """Yield the configured run with its training done; close its loggers on leaving."""
     check(cfg)
     folder = Path(cfg.paths.output_dir)
+    if (folder / CONFIG).exists() and cfg.ckpt_path is None:
+        raise SettingError(
+            f"{folder} holds a run already, and training there would write over it. Choose "
+            "another folder (hydra.run.dir), or go on with that run: "
+            f"ckpt_path={folder}/checkpoints/last.ckpt."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / CONFIG, resolve=True)
     if cfg.seed is not None:
