@@ -76,6 +76,8 @@ def evaluate(
     images_per_draw = check_count("images_per_draw", images_per_draw)
     parameters = drift.parameters(model)
     device = next(iter(parameters.values())).device
+    # Apple's GPUs know no float64.
+    dtype = torch.float32 if device.type == "mps" else torch.float64
     scores: list[list[Tensor]] = [[] for _ in strengths]
     images = 0
     with undisturbed(model, device, seed), torch.no_grad(), preserved(parameters) as clean:
@@ -86,8 +88,8 @@ def evaluate(
             normals = Chip(seed, k).normals(clean)
             for row, sigma in zip(scores, strengths, strict=True):
                 write_drifted(parameters, clean, normals, drift, sigma)
-                row.append(score(model, batch).float().mean())
-    table = torch.stack([torch.stack(row) for row in scores]).double().cpu()
+                row.append(score(model, batch).mean(dtype=dtype))
+    table = torch.stack([torch.stack(row) for row in scores]).cpu().double()
     return _curve(strengths, table, images=images, worst=worst_score, seed=seed)
 
 
