@@ -1,5 +1,6 @@
 """LeNet-5."""
 
+import torch
 from torch import Tensor, nn
 
 from bayesft.errors import SettingError
@@ -15,7 +16,8 @@ class LeNet5(nn.Module):
     Convolutions are 5×5 convolution, norm, activation, 2×2 max pooling, dropout;
     hidden linear layers are linear, norm, activation, dropout; the last is linear,
     dropout. The sites are `conv1`, `conv2`, `fc1`, `fc2` and `fc3`, the last of
-    them on the logits.
+    them on the logits. On feature maps whole channels are dropped: a weight of a
+    convolution that drifts is wrong at every place of its channel at once.
 
     Source: LeCun et al., "Gradient-based learning applied to document
     recognition", 1998. Deviations, all usual today: max pooling, ReLU, dense
@@ -73,10 +75,11 @@ class LeNet5(nn.Module):
         self.fc1 = linear(16 * side * side, 120)
         self.fc2 = linear(120, 84)
         self.fc3 = nn.Linear(84, num_classes)
-        self.dropout = nn.ModuleDict(
-            {name: nn.Dropout() for name in ("conv1", "conv2", "fc1", "fc2", "fc3")}
-        )
+        self.dropout = nn.ModuleDict({name: nn.Dropout2d() for name in ("conv1", "conv2")})
+        self.dropout.update({name: nn.Dropout() for name in ("fc1", "fc2", "fc3")})
         set_dropout(self, dropout)
+        # Convolutions of few channels run 1.5 times as fast on a CPU in this format.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.dropout["conv1"](self.conv1(images))
