@@ -1,0 +1,156 @@
+"""One suite per kind of part: what every drift model and every network must do.
+
+Derive a class in the part's own tests and give `make`; a new part is then held
+to the same contract as the old ones.
+"""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bayesft.drift import Chip, Drift, drifted
+from bayesft.errors import SettingError
+from bayesft.models import get_dropout, set_dropout, site_names, sites
+
+
+class DriftContract:
+    """Derive as `class TestMine(DriftContract)` and return the drift from `make`."""
+
+    def make(self, **settings) -> Drift:
+        raise AssertionError("return the drift model")
+
+    def test_sigma_zero_changes_nothing(self):
+        weight = torch.randn(50, generator=torch.Generator().manual_seed(0))
+        normal = torch.randn(50, generator=torch.Generator().manual_seed(1))
+        assert torch.equal(self.make()(weight, normal, 0.0), weight)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+    def test_a_new_tensor_of_the_same_form(self, dtype):
+        weight = torch.linspace(-1, 1, 24, dtype=dtype).view(2, 3, 4)
+        before, normal = weight.clone(), torch.ones(2, 3, 4)
+        result = self.make()(weight, normal, 0.5)
+        assert (result.shape, result.dtype, result.device) == (
+            weight.shape,
+            weight.dtype,
+            weight.device,
+        )
+        assert torch.equal(weight, before)
+        assert torch.equal(normal, torch.ones(2, 3, 4))
+        assert result.data_ptr() != weight.data_ptr()
+
+    def test_a_function_of_its_arguments_alone(self):
+        weight, normal = torch.randn(100), torch.randn(100)
+        first = self.make()(weight, normal, 0.7)
+        torch.manual_seed(123)
+        state = torch.get_rng_state()
+        assert torch.equal(self.make()(weight, normal, 0.7), first)
+        assert torch.equal(torch.get_rng_state(), state)
+
+    def test_it_comes_off_a_network_to_the_bit(self):
+        model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        with drifted(model, self.make(), 0.9, Chip(0, 0)):
+            changed = model.state_dict()
+            assert any(not torch.equal(changed[name], before[name]) for name in before)
+        assert all(torch.equal(v, before[name]) for name, v in model.state_dict().items())
+
+    @pytest.mark.parametrize("target", ["all", "crossbar"])
+    def test_targets(self, target):
+        assert self.make(target=target).target == target
+
+    def test_an_unknown_target_is_named(self):
+        with pytest.raises(SettingError, match=r"drift.target.*all, crossbar.*'conv'"):
+            self.make(target="conv")
+
+
+class NetworkContract:
+    """Derive as `class TestMine(NetworkContract)`; give `names` and `make`."""
+
+    names: tuple[str, ...]
+    image_shape = (1, 28, 28)
+
+    def make(self, **settings) -> nn.Module:
+        raise AssertionError("return the network")
+
+    def images(self, count: int = 4) -> Tensor:
+        return torch.rand(count, *self.image_shape, generator=torch.Generator().manual_seed(0))
+
+    def test_images_become_logits(self):
+        logits = self.make(num_classes=7)(self.images())
+        assert logits.shape == (4, 7)
+        assert torch.isfinite(logits).all()
+
+    def test_site_names_in_order(self):
+        assert site_names(self.make()) == self.names
+
+    def test_a_vector_reads_back_in_every_form(self):
+        vector = tuple(0.1 * i for i in range(len(self.names)))
+        by_name = dict(zip(self.names, vector, strict=True))
+        assert get_dropout(self.make(dropout=list(vector))) == vector
+        assert get_dropout(self.make(dropout=by_name)) == vector
+        assert get_dropout(self.make(dropout=0.3)) == (0.3,) * len(self.names)
+        model = self.make(dropout=0.3)
+        set_dropout(model, {self.names[-1]: 0.5})
+        assert get_dropout(model) == (*((0.3,) * (len(self.names) - 1)), 0.5)
+
+    def test_every_site_is_used_once_and_drops(self):
+        """A site that is left out, used twice or shared with another would compound."""
+        for name in self.names:
+            model = self.make(dropout={name: 0.5}).train()
+            seen: list[Tensor] = []
+            sites(model)[name].register_forward_hook(lambda *args, to=seen: to.append(args[2]))
+            torch.manual_seed(0)
+            model(self.images())
+            assert len(seen) == 1, name
+            assert (seen[0] == 0).any(), name
+
+    def test_no_module_stands_in_two_places(self):
+        modules = [module for _, module in self.make().named_modules(remove_duplicate=False)]
+        assert len(modules) == len({id(module) for module in modules})
+
+    def test_dropout_does_nothing_in_eval_mode(self):
+        torch.manual_seed(0)
+        model = self.make(dropout=0.6).eval()
+        twin = copy.deepcopy(model)
+        set_dropout(twin, 0.0)
+        assert torch.equal(model(self.images()), twin(self.images()))
+
+    def test_rates_do_not_change_the_initial_weights(self):
+        """Or no two rate vectors could be compared."""
+        states = []
+        for rate in (0.0, 0.5):
+            torch.manual_seed(0)
+            states.append(self.make(dropout=rate).state_dict())
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+    @pytest.mark.parametrize("activation", ["relu", "elu", "gelu", "leaky_relu", "tanh"])
+    @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+    def test_every_parameter_learns(self, activation, norm):
+        torch.manual_seed(0)
+        model = self.make(activation=activation, norm=norm, dropout=0.1).train()
+        labels = torch.arange(8) % 10
+        nn.functional.cross_entropy(model(self.images(8)), labels).backward()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"dropout": [0.1]}, r"`model.dropout` to have \d rates.*but got 1"),
+            ({"dropout": 1.0}, r"\[0, 1\), but got 1.0"),
+            ({"dropout": -0.1}, r"\[0, 1\), but got -0.1"),
+            ({"dropout": float("nan")}, "but got nan"),
+            ({"dropout": True}, "but got True"),
+            ({"dropout": "0.1"}, "but got '0.1'"),
+            ({"dropout": {"nowhere": 0.1}}, "names the site 'nowhere'; the sites are"),
+            ({"activation": "swish"}, "`model.activation` to be one of relu.*'swish'"),
+            ({"norm": "group"}, "`model.norm` to be one of none.*'group'"),
+        ],
+    )
+    def test_bad_settings_are_named(self, settings, message):
+        with pytest.raises(SettingError, match=message):
+            self.make(**settings)
