@@ -6,38 +6,24 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms.v2 import functional as image_functions
 
 from bayesft.errors import DataError, SettingError
 
 
-class TensorImages(Dataset):
-    """Images and labels in memory; a whole batch is read by one indexing.
+class _ByBatch(TensorDataset):
+    """Reads a whole batch by one indexing.
 
-    Args:
-        images: float32, `(n, channels, height, width)`.
-        labels: int64, `(n,)`.
+    On small images, taking and collating them one by one costs more than a training step.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
-        self.images = images
-        self.labels = labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.images[index], self.labels[index]
-
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        # PyTorch's fetcher hands over all indices of a batch at once: on small
-        # images, collating them one by one costs more than a training step.
-        return self.images[indices], self.labels[indices]
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, ...]:
+        return self[indices]
 
 
-def as_batch(batch: Any) -> Any:
-    """Collate what `TensorImages.__getitems__` gives: a batch already."""
+def _as_batch(batch: Any) -> Any:
+    """Collate what `_ByBatch` gives: a batch already."""
     return batch
 
 
@@ -106,9 +92,9 @@ class ImageDataModule(pl.LightningDataModule):
         self.shuffle_seed = shuffle_seed
         self.num_workers = num_workers
         self.pin_memory = pin_memory
-        self.train_set: TensorImages | None = None
-        self.val_set: TensorImages | None = None
-        self.test_set: TensorImages | None = None
+        self.train_set: TensorDataset | None = None
+        self.val_set: TensorDataset | None = None
+        self.test_set: TensorDataset | None = None
 
     @abstractmethod
     def load_train(self) -> tuple[Tensor, Tensor]:
@@ -126,12 +112,12 @@ class ImageDataModule(pl.LightningDataModule):
             images, labels = self.load_train()
             self._check_labels(labels)
             train, val = split_indices(len(labels), self.val_size, self.split_seed)
-            self.train_set = TensorImages(self._prepare(images[train]), labels[train])
-            self.val_set = TensorImages(self._prepare(images[val]), labels[val])
+            self.train_set = TensorDataset(self._prepare(images[train]), labels[train])
+            self.val_set = TensorDataset(self._prepare(images[val]), labels[val])
         if stage in (None, "test") and self.test_set is None:
             images, labels = self.load_test()
             self._check_labels(labels)
-            self.test_set = TensorImages(self._prepare(images), labels)
+            self.test_set = TensorDataset(self._prepare(images), labels)
 
     def train_dataloader(self) -> DataLoader:
         return self._loader(self.train_set, shuffle=True)
@@ -142,15 +128,15 @@ class ImageDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._loader(self.test_set)
 
-    def _loader(self, images: TensorImages, *, shuffle: bool = False) -> DataLoader:
+    def _loader(self, images: TensorDataset, *, shuffle: bool = False) -> DataLoader:
         generator = None
         if shuffle and self.shuffle_seed is not None:
             generator = torch.Generator().manual_seed(self.shuffle_seed)
         return DataLoader(
-            images,
+            _ByBatch(*images.tensors),
             batch_size=self.batch_size,
             shuffle=shuffle,
-            collate_fn=as_batch,
+            collate_fn=_as_batch,
             generator=generator,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,

@@ -42,8 +42,8 @@ def test_an_existing_folder_is_used_as_it_is(tmp_path):
     data.prepare_data()
     data.setup()
     assert (len(data.train_set), len(data.val_set), len(data.test_set)) == (30, 10, 12)
-    torch.testing.assert_close(data.test_set.images[:, 0, 3, 5] * 255, torch.arange(12.0))
-    assert data.test_set.labels.tolist() == [i % 10 for i in range(12)]
+    torch.testing.assert_close(data.test_set.tensors[0][:, 0, 3, 5] * 255, torch.arange(12.0))
+    assert data.test_set.tensors[1].tolist() == [i % 10 for i in range(12)]
     assert {path.name: path.stat().st_mtime_ns for path in raw.iterdir()} == before
 
 

@@ -90,9 +90,9 @@ def test_digits_hold_no_image_twice_across_sets():
     data.setup()
     other.setup()
     assert len(data.train_set) + len(data.val_set) + len(data.test_set) == 1797
-    assert torch.equal(data.test_set.images, other.test_set.images)
+    assert torch.equal(data.test_set.tensors[0], other.test_set.tensors[0])
     rows = {
-        name: {image.numpy().tobytes() for image in part.images}
+        name: {image.numpy().tobytes() for image in part.tensors[0]}
         for name, part in (("fit", data.train_set), ("val", data.val_set), ("test", data.test_set))
     }
     assert not rows["fit"] & rows["val"]
@@ -103,14 +103,14 @@ def test_digits_hold_no_image_twice_across_sets():
 def test_pixels_are_resized_normalised_and_repeated():
     data = DigitsDataModule(image_size=12, val_size=10, channels=3, mean=0.5, std=0.25)
     data.setup("fit")
-    images = data.train_set.images
+    images = data.train_set.tensors[0]
     assert images.shape == (1797 - 450 - 10, 3, 12, 12)
     assert torch.equal(images[:, 0], images[:, 2])
     assert images.min() >= -2
     assert images.max() <= 2
     plain = DigitsDataModule(image_size=8, val_size=10, mean=0.5, std=0.25)
     plain.setup("fit")
-    assert plain.train_set.images.min() == -2  # black is 0: (0 - 0.5) / 0.25
+    assert plain.train_set.tensors[0].min() == -2  # black is 0: (0 - 0.5) / 0.25
 
 
 def test_a_worker_process_gives_the_same_batches():

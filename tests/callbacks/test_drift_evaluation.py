@@ -1,0 +1,267 @@
+"""DriftEvaluation: what it logs, when, and that training never notices it."""
+
+import csv
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from bayesft.drift import LogNormalDrift
+from bayesft.errors import SettingError
+from bayesft.robustness import Curve, evaluate
+from callbacks import DriftEvaluation
+from tests.helpers.trainings import digits, erm, trainer
+
+SIGMAS = [0.5, 1.0]
+
+
+def drift_evaluation(**settings) -> DriftEvaluation:
+    defaults = {"draws": 4, "images_per_draw": 20, "test_draws": 4, "test_images_per_draw": 20}
+    return DriftEvaluation(LogNormalDrift(), SIGMAS, **defaults | settings)
+
+
+def weights(module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def read_csv(path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def same(a, b) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+class Watch(pl.Callback):
+    """Remembers the weights after every step."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        self.steps.append(weights(pl_module))
+
+
+def test_training_is_the_same_to_the_bit_with_and_without_it(tmp_path):
+    paths = []
+    for extra in ([], [drift_evaluation()]):
+        watch = Watch()
+        module = erm(dropout=0.3)
+        trainer(tmp_path, *extra, watch, max_epochs=3).fit(module, digits())
+        paths.append(watch.steps)
+    assert len(paths[0]) == 12
+    assert all(same(a, b) for a, b in zip(*paths, strict=True))
+
+
+def test_what_it_logs_is_what_evaluate_gives(tmp_path):
+    module, data = erm(), digits()
+    run = trainer(tmp_path, drift_evaluation(seed=5), max_epochs=1)
+    run.fit(module, data)
+    curve = evaluate(module, data.val_set, LogNormalDrift(), SIGMAS, 4, images_per_draw=20, seed=5)
+    logged = {k: v.item() for k, v in run.callback_metrics.items() if k.startswith("val/drift")}
+    assert logged == {
+        "val/drift_acc": pytest.approx(curve.mean),
+        "val/drift_acc_stderr": pytest.approx(curve.stderr),
+        "val/drift_acc/0.5": pytest.approx(curve.points[0].mean),
+        "val/drift_acc/1": pytest.approx(curve.points[1].mean),
+    }
+
+
+class Measured(pl.Callback):
+    """Remembers the epochs at which the curve was measured."""
+
+    def __init__(self, evaluation):
+        self.evaluation, self.epochs, self.last = evaluation, [], None
+
+    def on_validation_end(self, trainer, pl_module):
+        if self.evaluation.val_curve is not self.last:
+            self.epochs.append(trainer.current_epoch)
+        self.last = self.evaluation.val_curve
+
+
+@pytest.mark.parametrize(
+    ("every", "epochs"), [(1, [0, 1, 2, 3, 4, 5, 6]), (3, [0, 2, 5, 6]), (10, [0, 6])]
+)
+def test_every_n_epochs_and_always_the_first_and_the_last(tmp_path, every, epochs):
+    evaluation = drift_evaluation(every_n_epochs=every)
+    measured = Measured(evaluation)
+    checkpoint = ModelCheckpoint(tmp_path, monitor="val/drift_acc", mode="max")
+    run = trainer(
+        tmp_path, evaluation, measured, checkpoint, max_epochs=7, enable_checkpointing=True
+    )
+    run.fit(erm(), digits(batch_size=512))
+    assert measured.epochs == epochs
+    assert checkpoint.best_model_score is not None
+
+
+def test_nothing_in_the_sanity_check(tmp_path):
+    evaluation = drift_evaluation()
+
+    class AfterSanity(pl.Callback):
+        def on_sanity_check_end(self, trainer, pl_module):
+            assert evaluation.val_curve is None
+
+    run = trainer(tmp_path, evaluation, AfterSanity(), max_epochs=1, num_sanity_val_steps=2)
+    run.fit(erm(), digits())
+    assert evaluation.val_curve is not None
+
+
+def test_no_checkpoint_and_no_average_sees_a_drifted_weight(tmp_path):
+    """The best checkpoint holds what the network was at that epoch's end, to the bit."""
+
+    class Clean(pl.Callback):
+        def __init__(self):
+            self.epochs = []
+
+        def on_train_epoch_end(self, trainer, pl_module):
+            self.epochs.append(weights(pl_module))
+
+    clean = Clean()
+    checkpoint = ModelCheckpoint(
+        tmp_path, monitor="val/drift_acc", mode="max", save_top_k=-1, filename="{epoch}"
+    )
+    run = trainer(
+        tmp_path, drift_evaluation(), clean, checkpoint, max_epochs=3, enable_checkpointing=True
+    )
+    run.fit(erm(), digits())
+    for epoch in range(3):
+        saved = torch.load(tmp_path / f"epoch={epoch}.ckpt", weights_only=True)["state_dict"]
+        assert same(saved, clean.epochs[epoch])
+
+
+def test_averaged_weights_are_the_same_with_and_without_it(tmp_path):
+    averages = []
+    for extra in ([], [drift_evaluation()]):
+        module = erm()
+        trainer(tmp_path, EMAWeightAveraging(decay=0.9), *extra, max_epochs=2).fit(module, digits())
+        averages.append(weights(module))
+    assert same(*averages)
+
+
+def test_the_test_curve_is_written_beside_the_run(tmp_path):
+    evaluation = drift_evaluation(output_dir=tmp_path / "deep" / "run")
+    run = trainer(tmp_path, evaluation, max_epochs=1)
+    module = erm()
+    run.fit(module, digits())
+    before = weights(module)
+    run.test(module, datamodule=digits(), verbose=False)
+    assert same(weights(module), before)
+    curve = Curve.from_json(tmp_path / "deep" / "run" / "test_curve.json")
+    assert curve.sigmas == (0.0, 0.5, 1.0)
+    assert curve.scores == evaluation.test_curve.scores
+    assert run.callback_metrics["test/drift_acc"] == pytest.approx(curve.at(SIGMAS).mean)
+    rows = read_csv(tmp_path / "deep" / "run" / "test_curve.csv")
+    assert [float(row["mean"]) for row in rows] == [point.mean for point in curve.points]
+
+
+def test_the_logger_gets_every_value(tmp_path):
+    logger = CSVLogger(tmp_path, name=None, version="")
+    run = trainer(tmp_path, drift_evaluation(), max_epochs=2, logger=logger)
+    run.fit(erm(), digits())
+    rows = read_csv(tmp_path / "metrics.csv")
+    for name in ("val/drift_acc", "val/drift_acc_stderr", "val/drift_acc/0.5", "val/drift_acc/1"):
+        assert len([row for row in rows if row[name]]) == 2
+
+
+class Stranger(pl.LightningModule):
+    """Knows nothing of BayesFT: dictionaries for batches, a regression, BatchNorm."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.mse_loss(self.net(batch["x"]), batch["y"])
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+class Rows(torch.utils.data.Dataset):
+    def __init__(self):
+        self.x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, index):
+        return {"x": self.x[index], "y": self.x[index].sum(0, keepdim=True)}
+
+
+def negative_error(module, batch):
+    return -(module.net(batch["x"]) - batch["y"]).square().mean(dim=1)
+
+
+def test_it_serves_a_strangers_module_with_a_score_of_its_own(tmp_path):
+    evaluation = drift_evaluation(score=negative_error, name="drift_mse")
+    run = trainer(tmp_path, evaluation, max_epochs=2)
+    module = Stranger()
+    run.fit(module, DataLoader(Rows(), batch_size=20), DataLoader(Rows(), batch_size=20))
+    assert run.callback_metrics["val/drift_mse"] < 0
+    assert module.net[1].num_batches_tracked == 6  # the training's batches alone
+
+
+def test_validate_outside_of_a_training_is_always_meant(tmp_path):
+    evaluation = drift_evaluation(every_n_epochs=5)
+    run = trainer(tmp_path, evaluation)
+    run.validate(erm(), datamodule=digits(), verbose=False)
+    assert evaluation.val_curve is not None
+
+
+def test_several_loaders_are_refused(tmp_path):
+    class Two(Stranger):
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            pass
+
+    loaders = [DataLoader(Rows()), DataLoader(Rows())]
+    with pytest.raises(SettingError, match="one validation loader, but got 2"):
+        trainer(tmp_path, drift_evaluation()).validate(Two(), loaders, verbose=False)
+
+
+def test_a_list_of_one_loader_is_one_loader(tmp_path):
+    evaluation = drift_evaluation(score=negative_error)
+    trainer(tmp_path, evaluation).validate(Stranger(), [DataLoader(Rows())], verbose=False)
+    assert evaluation.val_curve is not None
+
+
+def test_a_batch_that_accuracy_cannot_read(tmp_path):
+    with pytest.raises(SettingError, match=r"\(images, labels\), but got a dict"):
+        trainer(tmp_path, drift_evaluation()).validate(
+            Stranger(), DataLoader(Rows()), verbose=False
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"draws": 0}, "`draws`"),
+        ({"images_per_draw": 0}, "`images_per_draw`"),
+        ({"test_draws": 0}, "`test_draws`"),
+        ({"test_images_per_draw": -1}, "`test_images_per_draw`"),
+        ({"every_n_epochs": 0}, "`every_n_epochs`"),
+        ({"seed": 3, "test_seed": 3}, "share the seed 3"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(SettingError, match=message):
+        drift_evaluation(**settings)
+
+
+def test_a_bad_sigma_is_named():
+    with pytest.raises(SettingError, match=r"`sigma`.*-1"):
+        DriftEvaluation(LogNormalDrift(), [-1])
+
+
+def test_tensors_on_their_own_are_images_to_a_score(tmp_path):
+    loader = DataLoader(TensorDataset(torch.randn(30, 2)), batch_size=10)
+    evaluation = drift_evaluation(score=lambda module, batch: module.net(batch[0])[:, 0])
+    trainer(tmp_path, evaluation).validate(Stranger(), loader, verbose=False)
+    assert evaluation.val_curve.points[0].images == 80

@@ -1,0 +1,73 @@
+"""Weights & Biases with the real package, offline."""
+
+import json
+import logging
+
+import pytest
+import wandb
+from pytorch_lightning.loggers import CSVLogger
+
+from callbacks.wandb_drift_curve import WandbDriftCurve
+from callbacks.wandb_logger import WandbRunLogger, offline_reason
+from tests.callbacks.test_drift_evaluation import drift_evaluation
+from tests.helpers.trainings import digits, erm, trainer
+from tests.helpers.wandb_file import read_run
+
+
+@pytest.fixture
+def no_key(monkeypatch, tmp_path):
+    """A machine on which nobody has logged in to W&B."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+
+
+def test_a_run_offline_holds_rates_curve_config_and_group(no_key, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        logger = WandbRunLogger(project="p", save_dir=str(tmp_path), group="one search")
+    assert "offline" in caplog.text
+    assert "wandb sync" in caplog.text
+    run = trainer(tmp_path, drift_evaluation(), WandbDriftCurve(), max_epochs=1, logger=logger)
+    run.fit(erm(dropout=[0.1, 0.4]), digits())
+    logger.close()
+    assert wandb.run is None  # the next training starts one of its own
+    [path] = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    run, config, history = read_run(path)
+    assert run.run_group == "one search"
+    assert json.loads(config["dropout"]) == [0.1, 0.4]
+    assert 0 <= json.loads(history["val/drift_acc"]) <= 1
+    assert any("drift_curve" in key for key in history)
+
+
+def test_two_trainings_in_one_process_are_two_runs(no_key, tmp_path):
+    for number in range(2):
+        logger = WandbRunLogger(project="p", save_dir=str(tmp_path), group="g")
+        logger.log_metrics({"number": number})
+        logger.close()
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
+
+
+def test_a_server_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr(wandb, "login", lambda **settings: True)
+
+    def unreachable(*args, **kwargs):
+        raise OSError("unreachable")
+
+    monkeypatch.setattr("socket.create_connection", unreachable)
+    assert "does not answer (unreachable)" in offline_reason()
+
+
+def test_wandb_mode_decides_if_it_is_set(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    with caplog.at_level(logging.WARNING):
+        logger = WandbRunLogger(project="p", save_dir=str(tmp_path))
+    assert "offline" not in caplog.text
+    assert "mode" not in logger._wandb_init
+
+
+def test_without_wandb_the_curve_callback_does_nothing(tmp_path):
+    logger = CSVLogger(tmp_path, name=None, version="")
+    run = trainer(tmp_path, drift_evaluation(), WandbDriftCurve(), max_epochs=1, logger=logger)
+    run.fit(erm(), digits())
+    assert wandb.run is None
