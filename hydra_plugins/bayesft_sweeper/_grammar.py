@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    QuotedString,
+    RangeSweep,
+    Transformer,
+)
 from hydra.errors import HydraException
 
 from bayesft.bo.space import Categorical, Dimension, Integer, Real
@@ -57,7 +64,7 @@ def parse_request(
 
 def as_override(key: str, dimension: Dimension, value: Any) -> str:
     """Return the override that sets `key` to a value of `dimension`."""
-    # A choice is kept as it was typed, quotes included.
+    # A choice is kept as Hydra would write it, escaped or quoted.
     return f"{key}={value if isinstance(dimension, Categorical) else repr(value)}"
 
 
@@ -77,8 +84,16 @@ def _dimension(key: str, override: Override) -> Dimension:
         # Hydra's ranges exclude their stop.
         return Integer(int(sweep.start), int(sweep.stop) - 1, log="log" in sweep.tags)
     if override.is_discrete_sweep():
-        return Categorical(tuple(override.sweep_string_iterator()))
+        if isinstance(sweep, (ChoiceSweep, RangeSweep)):
+            # The order means nothing here, and must be the same when a search goes on.
+            sweep.shuffle = False
+        return Categorical(tuple(override.sweep_iterator(transformer=_as_typed)))
     raise SweepError(f"{key}: the sweep {override.input_line} cannot be searched.")
+
+
+def _as_typed(element: Any) -> str:
+    # Hydra's own form loses the quotes, so that the text 'null' would become null.
+    return element.with_quotes() if isinstance(element, QuotedString) else Transformer.str(element)
 
 
 def _is_whole(sweep: RangeSweep) -> bool:

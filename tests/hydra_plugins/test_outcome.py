@@ -1,0 +1,84 @@
+"""What counts as a result, and what a job leaves behind."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.utils import JobReturn, JobStatus
+
+from hydra_plugins.bayesft_sweeper._outcome import Outcome, outcome_of, read_result, reason_of
+
+
+@pytest.mark.parametrize(
+    ("result", "value", "stderr"),
+    [
+        (0.5, 0.5, None),
+        (1, 1.0, None),
+        (np.float32(0.5), 0.5, None),
+        (torch.tensor(0.5), 0.5, None),
+        (torch.tensor([0.5]), 0.5, None),
+        ((0.5, 0.1), 0.5, 0.1),
+        ([0.5, 0.1], 0.5, 0.1),
+        ((torch.tensor(0.5), np.float64(0.1)), 0.5, 0.1),
+        ((0.5, 0), 0.5, 0.0),
+        ((0.5, None), 0.5, None),
+        ((0.5, math.nan), 0.5, None),  # unknown error, as Ax has it
+        ((0.5, -1.0), 0.5, None),
+    ],
+)
+def test_numbers_with_and_without_an_error(result, value, stderr):
+    outcome = read_result(result)
+    assert outcome.reason is None
+    assert (outcome.value, outcome.stderr) == (value, stderr)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        math.nan,
+        math.inf,
+        "0.5",
+        True,
+        {"acc": 0.5},
+        (0.5,),
+        (0.5, 0.1, 0.1),
+        (math.nan, 0.1),
+        torch.ones(2),
+        1j,
+        [],
+    ],
+)
+def test_everything_else_is_a_failure_that_shows_what_came(result):
+    outcome = read_result(result)
+    assert outcome.value is None
+    assert "expected a finite number or (mean, standard error)" in outcome.reason
+    assert repr(result) in outcome.reason
+
+
+def job(value, status=JobStatus.COMPLETED) -> JobReturn:
+    returned = JobReturn(status=status)
+    returned.return_value = value
+    return returned
+
+
+def test_the_folder_comes_before_the_launcher(tmp_path):
+    (tmp_path / "outcome.json").write_text(json.dumps({"value": 0.25, "stderr": 0.1}))
+    assert outcome_of(job(0.75), tmp_path) == Outcome(value=0.25, stderr=0.1)
+    assert outcome_of(None, tmp_path) == Outcome(value=0.25, stderr=0.1)
+
+
+@pytest.mark.parametrize("content", [None, "", '{"value": 0.', "[]", '{"other": 1}'])
+def test_without_an_outcome_the_launchers_word_counts(tmp_path, content):
+    if content is not None:
+        (tmp_path / "outcome.json").write_text(content)
+    assert outcome_of(job(0.75), tmp_path) == Outcome(value=0.75)
+    failed = outcome_of(job(ValueError("too\n big"), JobStatus.FAILED), tmp_path)
+    assert failed == Outcome(reason="ValueError: too big")
+    assert outcome_of(None, tmp_path) is None
+
+
+def test_an_exception_without_words():
+    assert reason_of(KeyError()) == "KeyError"

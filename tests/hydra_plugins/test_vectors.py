@@ -1,0 +1,88 @@
+"""Vectors: one number per named element, swept element by element and written whole."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from bayesft.bo import Categorical, Integer, Real
+from hydra_plugins.bayesft_sweeper._errors import SweepError
+from hydra_plugins.bayesft_sweeper._grammar import parse_request
+from hydra_plugins.bayesft_sweeper._vectors import lay_out
+
+CFG = OmegaConf.create({"rates": 0.0, "lr": 0.01, "width": 5, "act": "elu", "sites": ["a", "b"]})
+VECTORS = {
+    "rates": {
+        "names": "tests.hydra_plugins.test_vectors.names",
+        "low": 0.0,
+        "high": 0.8,
+        "start": [0.0, 0.2],
+    }
+}
+
+
+def names(cfg):
+    return tuple(cfg.sites)
+
+
+def layout(*arguments, vectors=VECTORS, cfg=CFG):
+    return lay_out(parse_request(arguments, {}, OverridesParser.create()), vectors, cfg)
+
+
+def test_an_element_for_each_name_the_application_gives():
+    assert layout().dimensions == {"rates[a]": Real(0.0, 0.8), "rates[b]": Real(0.0, 0.8)}
+
+
+def test_a_point_is_written_as_one_list():
+    point = {"rates[a]": 0.125, "rates[b]": 0.0, "lr": 0.005}
+    assert layout("lr=interval(0,0.1)").overrides(point) == ["rates=[0.125,0.0]", "lr=0.005"]
+
+
+def test_bounds_of_ones_own():
+    found = layout("rates=interval(0.1,0.5)")
+    assert found.dimensions == {"rates[a]": Real(0.1, 0.5), "rates[b]": Real(0.1, 0.5)}
+    assert not found.scalars
+
+
+def test_a_fixed_vector_is_not_swept():
+    assert layout("rates=[0.1,0.1]", "lr=interval(0,1)").dimensions == {"lr": Real(0.0, 1.0)}
+
+
+def test_a_vector_over_choices_is_a_scalar():
+    found = layout("rates=0.1,0.2")
+    assert found.dimensions == {"rates": Categorical(("0.1", "0.2"))}
+
+
+def test_no_names_no_vector():
+    cfg = OmegaConf.merge(CFG, {"sites": []})
+    assert not layout(cfg=cfg).vectors
+
+
+def test_the_start_is_each_constant_with_the_rest_as_configured():
+    found = layout("lr=tag(log,interval(1e-3,1e-1))", "width=int(interval(1,9))", "act=relu,elu")
+    rest = {"lr": 0.01, "width": 5, "act": "elu"}
+    assert found.start(CFG) == [
+        {"rates[a]": 0.0, "rates[b]": 0.0, **rest},
+        {"rates[a]": 0.2, "rates[b]": 0.2, **rest},
+    ]
+    types = {key: type(value) for key, value in found.start(CFG)[0].items()}
+    assert types["width"] is int
+
+
+def test_a_start_outside_of_the_bounds_moves_to_them():
+    starts = layout("rates=interval(0.1,0.15)").start(CFG)
+    assert starts == [{"rates[a]": 0.1, "rates[b]": 0.1}, {"rates[a]": 0.15, "rates[b]": 0.15}]
+    # Both constants would be the same point here: it is tried once.
+    assert len(layout("rates=interval(0.3,0.5)").start(CFG)) == 1
+
+
+def test_a_value_that_its_dimension_cannot_take_starts_in_the_middle():
+    assert layout("rates=0", "lr=interval(1,3)").start(CFG) == [{"lr": 2.0}]
+    assert layout("rates=0", "width=int(interval(10,20))").dimensions == {"width": Integer(10, 20)}
+    assert 10 <= layout("rates=0", "width=int(interval(10,20))").start(CFG)[0]["width"] <= 20
+
+
+@pytest.mark.parametrize("missing", ["names", "low", "high"])
+def test_incomplete_settings_are_named(missing):
+    settings = {key: value for key, value in VECTORS["rates"].items() if key != missing}
+    with pytest.raises(SweepError, match=f"needs names, low and high, but has no '{missing}'"):
+        layout(vectors={"rates": settings})
