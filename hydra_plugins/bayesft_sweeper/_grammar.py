@@ -1,5 +1,6 @@
 """From Hydra's sweep grammar to a search space, and from a point back to overrides."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from hydra.core.override_parser.types import (
     ChoiceSweep,
     IntervalSweep,
     Override,
+    Quote,
     QuotedString,
     RangeSweep,
     Transformer,
@@ -17,6 +19,10 @@ from hydra.errors import HydraException
 
 from bayesft.bo.space import Categorical, Dimension, Integer, Real
 from hydra_plugins.bayesft_sweeper._errors import SweepError
+
+# Text that needs no quotes in an override, but for the words that mean something else.
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+_NOT_TEXT = {"null", "true", "false", "nan", "inf"}
 
 
 @dataclass(frozen=True)
@@ -87,13 +93,19 @@ def _dimension(key: str, override: Override) -> Dimension:
         if isinstance(sweep, (ChoiceSweep, RangeSweep)):
             # The order means nothing here, and must be the same when a search goes on.
             sweep.shuffle = False
-        return Categorical(tuple(override.sweep_iterator(transformer=_as_typed)))
+        return Categorical(tuple(override.sweep_iterator(transformer=_as_text)))
     raise SweepError(f"{key}: the sweep {override.input_line} cannot be searched.")
 
 
-def _as_typed(element: Any) -> str:
-    # Hydra's own form loses the quotes, so that the text 'null' would become null.
-    return element.with_quotes() if isinstance(element, QuotedString) else Transformer.str(element)
+def _as_text(element: Any) -> str:
+    """Return a choice in Hydra's grammar, so that it reads back as what it is.
+
+    Hydra's own form drops quotes: the text 'null' would become null.
+    """
+    text = element.text if isinstance(element, QuotedString) else element
+    if isinstance(text, str) and (not _PLAIN.fullmatch(text) or text.lower() in _NOT_TEXT):
+        return QuotedString(text, Quote.single).with_quotes()
+    return Transformer.str(text)
 
 
 def _is_whole(sweep: RangeSweep) -> bool:
