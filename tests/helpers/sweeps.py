@@ -1,0 +1,51 @@
+"""Running the sweeper over a small foreign application, in this process."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+# An application that knows nothing of BayesFT but its sweeper.
+CONFIG = """
+defaults:
+  - override hydra/sweeper: bayesft
+  - _self_
+x: 0.5
+width: 4
+act: relu
+label: null
+rates: 0.0
+hydra:
+  job: {chdir: false}
+"""
+
+
+def sweep(
+    folder: Path, task: Callable[[DictConfig], Any], *overrides: str, config: str = CONFIG
+) -> list[list[JobReturn]]:
+    """Run `task` through a multirun in `folder` with `overrides`, as the command line would."""
+    with tempfile.TemporaryDirectory() as settings:
+        (Path(settings) / "config.yaml").write_text(config)
+        with initialize_config_dir(settings, version_base="1.3", job_name="app"):
+            return GlobalHydra.instance().hydra.multirun(
+                config_name="config",
+                task_function=task,
+                overrides=[f"hydra.sweep.dir='{folder}'", *overrides],
+            )
+
+
+def results(folder: Path) -> dict[str, Any]:
+    return yaml.safe_load((folder / "optimization_results.yaml").read_text())
+
+
+def events(folder: Path, kind: str | None = None) -> list[dict[str, Any]]:
+    """Return the journal's events, those of one kind if it is given."""
+    lines = (folder / "journal.jsonl").read_text().splitlines()
+    return [e for e in map(json.loads, lines) if kind is None or e["event"] == kind]
