@@ -1,0 +1,147 @@
+"""The sweeper as a person runs it: another application, another process, kill -9."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.sweeps import results
+
+ROOT = Path(__file__).parents[2]
+
+APP = r"""
+import time
+import hydra
+
+@hydra.main(config_path=".", config_name="config", version_base="1.3")
+def main(cfg):
+    with open(cfg.calls, "a") as calls:
+        calls.write(f"{cfg.x}\n")
+    time.sleep(cfg.seconds)
+    return -(cfg.x - 0.3) ** 2, 0.01
+
+if __name__ == "__main__":
+    main()
+"""
+
+CONFIG = """
+defaults:
+  - override hydra/sweeper: bayesft
+  - _self_
+x: 0.5
+seconds: 0.0
+calls: ???
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The start of a command line that searches over a foreign application."""
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    return [
+        sys.executable,
+        str(tmp_path / "app.py"),
+        "-m",
+        f"hydra.sweep.dir={tmp_path / 's'}",
+        f"calls={tmp_path / 'calls'}",
+    ]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@contextlib.contextmanager
+def killed_when_left(command) -> Iterator[subprocess.Popen]:
+    """Start `command`; kill -9 it and its children on leaving."""
+    process = subprocess.Popen(
+        command, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def ended(command) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=False, timeout=200
+    )
+
+
+def wait_for_results(process: subprocess.Popen, folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while process.poll() is None and len(told(folder)) < count:
+        assert time.monotonic() < deadline, "the search makes no progress"
+        time.sleep(0.02)
+
+
+def tells(folder: Path) -> list[dict]:
+    """The journal's results, without a last line that is still being written."""
+    if not (folder / "journal.jsonl").exists():
+        return []
+    lines = (folder / "journal.jsonl").read_text().split("\n")[:-1]
+    return [event for event in map(json.loads, lines) if event["event"] == "tell"]
+
+
+def told(folder: Path) -> list[int]:
+    return [event["number"] for event in tells(folder)]
+
+
+def test_kill_9_and_again(command, tmp_path):
+    command += ["x=interval(0,1)", "seconds=0.2", "hydra.sweeper.n_trials=8"]
+    with killed_when_left(command) as process:
+        wait_for_results(process, tmp_path / "s", 3)
+        time.sleep(0.1)
+    before = tells(tmp_path / "s")
+    assert 3 <= len(before) < 8
+    run = ended(command)
+    assert run.returncode == 0, run.stderr
+    after = tells(tmp_path / "s")
+    assert after[: len(before)] == before
+    assert told(tmp_path / "s") == list(range(8))
+    assert results(tmp_path / "s")["num_trials"] == 8
+    # What was running when it was killed ran again, and nothing else.
+    assert len((tmp_path / "calls").read_text().splitlines()) <= 8 + 1
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment(command, tmp_path):
+    command += ["x=interval(0,1)", "seconds=0.02", "hydra.sweeper.n_trials=30"]
+    chance, folder = random.Random(0), tmp_path / "s"
+    known: list[dict] = []
+    for _ in range(6):
+        with killed_when_left(command) as process:
+            wait_for_results(process, folder, min(30, len(known) + 1))
+            time.sleep(chance.uniform(0, 0.8))
+        now = tells(folder)
+        assert now[: len(known)] == known
+        known = now
+    run = ended(command)
+    assert run.returncode == 0, run.stderr
+    assert told(folder) == list(range(30))
+    assert len((tmp_path / "calls").read_text().splitlines()) <= 30 + 6
+
+
+def test_a_refusal_has_one_message_no_traceback_and_a_status(command):
+    run = ended([*command, "x=interval(0,1)", "hydra.sweeper.n_trials=0"])
+    assert run.returncode != 0
+    assert "Expected hydra.sweeper.n_trials to be an integer of at least 1" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_hydra_lists_the_plugin(command):
+    run = ended([*command[:2], "--info", "plugins"])
+    assert run.returncode == 0, run.stderr
+    assert "BayesFTSweeper" in run.stdout
