@@ -57,6 +57,8 @@ def build_trainer(cfg: DictConfig) -> pl.Trainer:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # Lightning 2.6 asks PyTorch 2.15 in a way that it deprecates; nothing is wrong.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+    # A run that goes on; one that would write over another was refused before.
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     settings = [each for each in (cfg.get("callbacks") or {}).values() if each is not None]
     callbacks = [make(each) for each in settings]
     logger = make(cfg.logger) if cfg.get("logger") else False

@@ -71,11 +71,12 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
         return
     best = sweep_dir / results["best_folder"]
     cfg = _config_of(best)
-    curves = {"BayesFT": _test_curve(best)}
-    first = results.get("first_folder")
-    if first is not None and first != results["best_folder"]:
-        name = "ERM" if not any(_rates(sweep_dir / first)) else "trial 0"
-        curves[name] = _test_curve(sweep_dir / first)
+    folders = {"BayesFT": best}
+    if results.get("first_folder") is not None:
+        first = sweep_dir / results["first_folder"]
+        baseline = "trial 0" if any(_rates(first)) else "ERM"
+        folders = {baseline: best} if first == best else folders | {baseline: first}
+    curves = {name: _test_curve(folder) for name, folder in folders.items()}
     averaged = {name: curve.at(cfg.evaluation.sigmas) for name, curve in curves.items()}
     table = curve_table(curves, title=f"Test accuracy under drift (trial {results['best_trial']})")
     add_mean_row(table, averaged)
@@ -83,6 +84,8 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
     if len(averaged) == 2:
         (name, ours), (baseline, theirs) = averaged.items()
         show(difference_line(paired_difference(ours, theirs), name, baseline))
+    else:
+        show("No trial was better than the first.")
     figure = sweep_dir / "curves.png"
     draw_curves(curves, figure, title="Test accuracy under log-normal drift")
     show(

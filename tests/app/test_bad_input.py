@@ -1,0 +1,117 @@
+"""What bad input gets: the setting, what was expected, what came, what to do; and nothing runs."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hydra.errors import HydraException
+
+from bayesft.app import search as run_trial
+from bayesft.app import train
+from tests.helpers.app import ROOT, SMALL, composed, search
+
+TABLE = [
+    (["model.dropout=[0.1]"], r"`model.dropout` to have 2 rates.*fc1, fc2.*got 1: \[0.1\]"),
+    (["model.dropout=1.0"], r"in \[0, 1\), but got 1.0"),
+    (["model.dropout=[-0.1,0]"], r"rate of fc1 to be a number in \[0, 1\), but got -0.1"),
+    (["model.dropout={fc9:0.1}"], r"the site 'fc9'; the sites are fc1, fc2"),
+    (["model.dropout=high"], "but got 'high'"),
+    (["model.activation=swish"], r"`model.activation` to be one of relu.*'swish'"),
+    (["model.norm=instance"], r"`model.norm` to be one of none.*'instance'"),
+    (["model.hidden=[0]"], r"integers of at least 1.*`model.hidden`"),
+    (["evaluation.sigmas=[0.3,-0.1]"], "`sigma` to be a finite number.*-0.1"),
+    (["evaluation.sigmas=[]"], "`evaluation.sigmas`"),
+    (["evaluation.validation.draws=0"], "`draws` to be an integer of at least 1, but got 0"),
+    (["evaluation.test.draws=0"], "`test_draws`"),
+    (["evaluation.test.seed=1"], r"evaluation.\*.seed to differ"),
+    (["drift.target=conv"], r"`drift.target` to be one of all, crossbar, but got 'conv'"),
+    (["data.val_size=5000"], r"`data.val_size` to be smaller than the 1347.*5000"),
+    (["data.batch_size=0"], "`data.batch_size`"),
+    (["data.num_classes=5"], "`data.num_classes` is 5"),
+    (["seed=-1"], "`seed`.*-1"),
+    (["callbacks.drift_evaluation.every_n_epochs=0"], "`every_n_epochs`"),
+    (["model=lenet5", "~model.hidden"], r"at least 12×12.*`model.image_size` is 8"),
+    (["data=mnist"], r"MNIST is not usable.*paths.data_dir"),
+    (["ckpt_path=nowhere.ckpt"], "There is no checkpoint at nowhere.ckpt"),
+    (["trainer.max_epochs=-1"], "trainer.max_epochs"),
+]
+
+
+def small(overrides):
+    """The small training's settings, without those that `overrides` give."""
+    keys = {each.split("=")[0].lstrip("~") for each in overrides}
+    lenet = "model=lenet5" in overrides
+    kept = [s for s in SMALL if s.split("=")[0] not in keys]
+    return [s for s in kept if not (lenet and s.startswith("model."))]
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    def refused(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", refused)
+
+
+@pytest.mark.parametrize(("overrides", "message"), TABLE)
+@pytest.mark.parametrize("command", [train, run_trial])
+def test_a_training_is_refused_in_one_message(tmp_path, command, overrides, message):
+    overrides = [each for each in overrides if not each.startswith("~")]
+    cfg = composed(tmp_path / "run", *small(overrides), *overrides)
+    with pytest.raises(HydraException, match=message):
+        command(cfg)
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+def test_a_checkpoint_of_another_network(tmp_path):
+    train(composed(tmp_path / "a", *SMALL))
+    ckpt = f"ckpt_path='{tmp_path / 'a' / 'checkpoints' / 'last.ckpt'}'"
+    cfg = composed(
+        tmp_path / "b", *[s for s in SMALL if "hidden" not in s], ckpt, "model.hidden=[8]"
+    )
+    with pytest.raises(HydraException, match=r"another network.*\n.*\(16, 64\) in the checkpoint"):
+        train(cfg)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.activation=swish"], "`model.activation`"),
+        (["data=mnist", "paths.data_dir=nowhere"], "MNIST is not usable"),
+        (["evaluation.sigmas=[-1]"], "`sigma`"),
+        (["evaluation.test.seed=2"], r"evaluation.\*.seed"),
+        (["drift.target=conv"], "`drift.target`"),
+    ],
+)
+def test_a_search_is_refused_before_its_first_trial(tmp_path, overrides, message):
+    with pytest.raises(HydraException, match=message):
+        search(tmp_path / "s", *small(overrides), *overrides)
+    assert not (tmp_path / "s" / "0").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train.py", "model.dropout=[0.1]"], ["`model.dropout`", "3 rates"]),
+        (["train.py", "model=resnet9"], ["resnet9", "lenet5", "mlp"]),
+        (["train.py", "data=imagenet"], ["imagenet", "digits", "mnist"]),
+        (["train.py", "modle=mlp"], ["modle"]),
+        (["search.py", "-m", "hydra/sweeper=bayes"], ["hydra/sweeper", "bayesft"]),
+        (["search.py", "-m", "model.dropout=[2,2,2]", "optimizer.lr=interval(0,1)"], ["[0, 1)"]),
+    ],
+)
+def test_the_commands_end_with_a_status_and_without_a_traceback(tmp_path, arguments, words):
+    script, *rest = arguments
+    run = subprocess.run(
+        [sys.executable, str(ROOT / script), *rest],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode != 0
+    assert "Traceback" not in run.stderr
+    for word in words:
+        assert word in run.stderr

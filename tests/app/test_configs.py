@@ -1,0 +1,74 @@
+"""Every option of every config group composes, and what it names can be made."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from bayesft.app.build import build_data, build_drift, build_module, build_trainer, check
+from bayesft.methods import ERM
+from tests.helpers.app import CONF, ROOT, composed
+
+OPTIONS = sorted(
+    f"{path.parent.relative_to(CONF)}={path.stem}"
+    for path in (ROOT / "conf").glob("*/*.yaml")
+    if path.parent.name not in ("hydra", "experiment", "paths", "evaluation")
+)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("name", ["train", "search"])
+def test_every_option_can_be_made(tmp_path, monkeypatch, option, name):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    # A single callback replaces the list of them; LeNet needs larger images than digits has.
+    extra = ["data.image_size=28"] if option == "model=lenet5" else []
+    cfg = composed(tmp_path, option, *extra, name=name)
+    check(cfg)
+    build_data(cfg)
+    build_drift(cfg)
+    assert isinstance(build_module(cfg), ERM)
+    trainer = build_trainer(cfg)
+    assert trainer.max_epochs == 30
+    for logger in trainer.loggers:
+        getattr(logger, "close", bool)()
+    assert all(
+        "$" not in str(value) for value in OmegaConf.to_container(cfg, resolve=True).values()
+    )
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf" / "experiment").glob("*.yaml")))
+def test_every_experiment_composes(tmp_path, path):
+    check(composed(tmp_path, f"experiment={path.stem}", name="search"))
+
+
+def test_the_table_of_the_readme_composes(tmp_path):
+    cfg = composed(
+        tmp_path,
+        "model=lenet5",
+        "data=mnist",
+        "model.dropout=[0.2,0.2,0.5,0.5,0]",
+        "trainer.max_epochs=10",
+        "logger=wandb",
+    )
+    assert build_module(cfg).dropout == (0.2, 0.2, 0.5, 0.5, 0.0)
+    assert build_data(cfg).image_size == 28
+
+
+@pytest.mark.parametrize(
+    ("dropout", "vector"),
+    [("0.25", (0.25,) * 3), ("[0.1,0.2,0.3]", (0.1, 0.2, 0.3)), ("{fc2:0.5}", (0.0, 0.5, 0.0))],
+)
+def test_rates_in_every_form(tmp_path, dropout, vector):
+    assert build_module(composed(tmp_path, f"model.dropout={dropout}")).dropout == vector
+
+
+def test_nothing_that_a_trial_computes_differs_between_train_and_search(tmp_path):
+    """Or the command that trains the best trial again would train another network."""
+    train, search = (
+        OmegaConf.to_container(composed(tmp_path, name=name), resolve=True)
+        for name in ("train", "search")
+    )
+    for cfg in (train, search):
+        for shown in ("rich_progress_bar",):
+            cfg["callbacks"].pop(shown)
+        cfg["trainer"].pop("enable_progress_bar")
+    search.pop("vectors")
+    assert train == search

@@ -1,0 +1,138 @@
+"""One training, end to end: what it leaves, that it repeats, that nothing is lost."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from bayesft.app import train
+from bayesft.app.errors import CommandError
+from bayesft.app.train import fitted
+from bayesft.methods.checkpoint import read_state
+from bayesft.robustness import Curve
+from tests.helpers.app import ROOT, SMALL, composed
+
+
+def same(a, b) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_what_a_training_leaves(tmp_path, capsys):
+    score = train(composed(tmp_path / "run", *SMALL))
+    folder = tmp_path / "run"
+    curve = Curve.from_json(folder / "test_curve.json")
+    assert curve.sigmas == (0.0, 0.3, 0.6, 0.9, 1.2, 1.5)
+    assert score == pytest.approx(curve.at([0.3, 0.6, 0.9, 1.2, 1.5]).mean)
+    for name in ("config.yaml", "test_curve.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+        assert (folder / name).is_file(), name
+    with open(folder / "metrics" / "version_0" / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len([row for row in rows if row["val/drift_acc"]]) == 2
+    assert len([row for row in rows if row["test/drift_acc"]]) == 1
+    assert "sigma" in capsys.readouterr().out
+
+
+def test_the_same_command_gives_the_same_network(tmp_path):
+    scores, states = [], []
+    for name in ("a", "b"):
+        torch.manual_seed(len(name))
+        scores.append(train(composed(tmp_path / name, *SMALL, "model.dropout=0.3")))
+        states.append(read_state(tmp_path / name / "checkpoints" / "last.ckpt"))
+    assert scores[0] == scores[1]
+    assert same(*states)
+    other = train(composed(tmp_path / "c", *SMALL, "model.dropout=0.3", "seed=1"))
+    assert other != scores[0]
+
+
+def test_the_best_epochs_weights_are_kept_and_tested(tmp_path):
+    cfg = composed(tmp_path / "run", *SMALL, "trainer.max_epochs=4", "optimizer.lr=0.5")
+    with fitted(cfg) as run:
+        best = read_state(tmp_path / "run" / "checkpoints" / "best.ckpt")
+        assert same(run.module.state_dict(), best)
+        monitored = run.trainer.checkpoint_callback.best_model_score
+    with open(tmp_path / "run" / "metrics" / "version_0" / "metrics.csv", newline="") as file:
+        values = [float(r["val/drift_acc"]) for r in csv.DictReader(file) if r["val/drift_acc"]]
+    assert monitored == pytest.approx(max(values))
+
+
+def test_a_run_is_never_written_over(tmp_path):
+    train(composed(tmp_path / "run", *SMALL))
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    with pytest.raises(CommandError, match=r"holds a run already.*ckpt_path=.*last.ckpt"):
+        train(composed(tmp_path / "run", *SMALL, "seed=1"))
+    assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
+
+
+def test_a_stopped_training_goes_on_in_its_folder_and_keeps_its_log(tmp_path):
+    folder, last = tmp_path / "run", tmp_path / "run" / "checkpoints" / "last.ckpt"
+    four = (*SMALL, "trainer.max_epochs=4", "+trainer.limit_train_batches=2", "scheduler=none")
+    with fitted(composed(folder, *four, "+trainer.max_steps=4")):
+        pass
+    assert read_checkpoint(last)["global_step"] == 4
+    first = (folder / "metrics" / "version_0" / "metrics.csv").read_text()
+    with fitted(composed(folder, *four, f"ckpt_path='{last}'")) as run:
+        assert (run.trainer.current_epoch, run.trainer.global_step) == (4, 8)
+    assert read_checkpoint(last)["global_step"] == 8
+    assert (folder / "metrics" / "version_0" / "metrics.csv").read_text() == first
+    assert (folder / "metrics" / "version_1" / "metrics.csv").exists()
+
+
+def read_checkpoint(path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("seed", ["null", "0", "4294967295"])
+def test_every_seed_is_a_seed(tmp_path, seed):
+    cfg = composed(tmp_path / "run", *SMALL, f"seed={seed}", "trainer.max_epochs=1")
+    with fitted(cfg):
+        pass
+
+
+def test_without_callbacks_and_logger(tmp_path):
+    small = [each for each in SMALL if not each.startswith("callbacks.")]
+    cfg = composed(tmp_path / "run", *small, "callbacks=none", "logger=none")
+    assert train(cfg) is None
+
+
+def test_a_network_of_ones_own(tmp_path):
+    """Any importable class: sites are found, and `dropout` is not handed to it."""
+    cfg = composed(tmp_path / "run", *SMALL)
+    cfg.model = {"_target_": "tests.app.test_train.mine", "width": 8, "dropout": [0.25]}
+    with fitted(cfg) as run:
+        assert run.module.dropout == (0.25,)
+
+
+def mine(width: int) -> torch.nn.Module:
+    return torch.nn.Sequential(
+        torch.nn.Flatten(),
+        torch.nn.Linear(64, width),
+        torch.nn.Dropout(),
+        torch.nn.Linear(width, 10),
+    )
+
+
+def test_ctrl_c_ends_with_the_status_of_an_interrupt(tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *SMALL, "trainer.max_epochs=10000", f"hydra.run.dir={folder}"],
+        cwd=ROOT,
+        env=os.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert read_state(folder / "checkpoints" / "last.ckpt")
