@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ProgressBar
 from torch import nn
 
 from bayesft.app.errors import told_plainly
@@ -61,6 +62,9 @@ def build_trainer(cfg: DictConfig) -> pl.Trainer:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     settings = [each for each in (cfg.get("callbacks") or {}).values() if each is not None]
     callbacks = [make(each) for each in settings]
+    if not cfg.trainer.get("enable_progress_bar", True):
+        # Lightning refuses to have one and be told not to.
+        callbacks = [each for each in callbacks if not isinstance(each, ProgressBar)]
     logger = make(cfg.logger) if cfg.get("logger") else False
     trainer = make(cfg.trainer, _partial_=True)(callbacks=callbacks, logger=logger)
     for each in trainer.loggers:
