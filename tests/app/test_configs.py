@@ -67,8 +67,6 @@ def test_nothing_that_a_trial_computes_differs_between_train_and_search(tmp_path
         for name in ("train", "search")
     )
     for cfg in (train, search):
-        for shown in ("rich_progress_bar",):
-            cfg["callbacks"].pop(shown)
         cfg["trainer"].pop("enable_progress_bar")
     search.pop("vectors")
     assert train == search

@@ -18,7 +18,6 @@ SMALL = (
     "trainer.log_every_n_steps=1",
     "model.hidden=[16]",
     "data.batch_size=256",
-    "callbacks.rich_progress_bar=null",
     "trainer.enable_progress_bar=false",
     "evaluation.validation.draws=3",
     "evaluation.objective.draws=20",
