@@ -58,8 +58,10 @@ def isolated(seed: int) -> Iterator[None]:
         ):
             warnings.simplefilter("ignore", BotorchWarning)
             warnings.simplefilter("ignore", NumericalWarning)
+            # Of a climb that broke off, at the first try or at the second: where it
+            # ended is a point, and is scored like any other.
             warnings.filterwarnings(
-                "ignore", message="Optimization failed in", category=RuntimeWarning
+                "ignore", message="Optimization failed (in|on)", category=RuntimeWarning
             )
             yield
     finally:
