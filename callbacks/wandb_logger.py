@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import socket
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,10 +29,12 @@ class WandbRunLogger(WandbLogger):
         if reason is not None:
             # Not Lightning's `offline`, which sets a variable that W&B has read by now.
             settings["mode"] = "offline"
+            folder = os.path.join(str(settings.get("save_dir", ".")), "wandb")
             log.warning(
-                "Weights & Biases runs offline: %s. Upload the run later with `wandb sync %s`.",
+                "Weights & Biases runs offline: %s. Upload the run later with "
+                "`wandb sync %s/offline-run-*`.",
                 reason,
-                os.path.join(str(settings.get("save_dir", ".")), "wandb", "offline-run-*"),
+                shlex.quote(folder),
             )
         super().__init__(**settings)
 
