@@ -25,14 +25,15 @@ def no_key(monkeypatch, tmp_path):
 
 def test_a_run_offline_holds_rates_curve_config_and_group(no_key, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        logger = WandbRunLogger(project="p", save_dir=str(tmp_path), group="one search")
+        folder = tmp_path / "a b"
+        logger = WandbRunLogger(project="p", save_dir=str(folder), group="one search")
     assert "offline" in caplog.text
-    assert "wandb sync" in caplog.text
+    assert f"wandb sync '{folder}/wandb'/offline-run-*" in caplog.text
     run = trainer(tmp_path, drift_evaluation(), WandbDriftCurve(), max_epochs=1, logger=logger)
     run.fit(erm(dropout=[0.1, 0.4]), digits())
     logger.close()
     assert wandb.run is None  # the next training starts one of its own
-    [path] = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    [path] = (folder / "wandb").glob("offline-run-*/run-*.wandb")
     run, config, history = read_run(path)
     assert run.run_group == "one search"
     assert json.loads(config["dropout"]) == [0.1, 0.4]
