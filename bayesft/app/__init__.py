@@ -1,7 +1,8 @@
 """From a config to a run: the only place that instantiates one."""
 
 from bayesft.app.build import site_names
+from bayesft.app.folder import RunFolder
 from bayesft.app.search import SearchReport, search
 from bayesft.app.train import train
 
-__all__ = ["SearchReport", "search", "site_names", "train"]
+__all__ = ["RunFolder", "SearchReport", "search", "site_names", "train"]

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bayesft.bo import Space, Trial
 from bayesft.errors import BayesFTError
+from bayesft.folders import make_writable
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
 from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, outcome_of, reason_of
@@ -23,6 +24,8 @@ from hydra_plugins.bayesft_sweeper._told import RESULTS, short_point, trial_line
 from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
 
 log = logging.getLogger("bayesft.search")
+
+INTERRUPTED = 130
 
 
 def sweep(
@@ -40,12 +43,22 @@ def sweep(
 
     Raises:
         SweepError: what was asked for cannot be searched; nothing has run then.
+        SystemExit: Ctrl-C ended it, with the status that a shell expects.
     """
     try:
         search = Search(arguments, settings, hydra_context, task_function, config)
         return search.run()
     except BayesFTError as error:
         raise SweepError(str(error)) from error
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # A job that catches Ctrl-C itself leaves with the same status.
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
+        log.warning(
+            "Interrupted. The finished trials are kept; go on with hydra.sweep.dir=%s",
+            config.hydra.sweep.dir,
+        )
+        raise SystemExit(INTERRUPTED) from None
 
 
 class Search:
@@ -81,7 +94,8 @@ class Search:
         space = Space(self.layout.dimensions)
         storage = settings.get("storage")
         path = Path(storage) if storage else self.folder / "journal.jsonl"
-        _make_folders(self.folder, path.parent)
+        make_writable(self.folder, "hydra.sweep.dir")
+        make_writable(path.parent, "hydra.sweeper.storage")
         self.study = Study.load(
             path,
             space,
@@ -208,18 +222,3 @@ def _rate(settings: Mapping[str, Any], name: str) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
         raise SweepError(f"Expected hydra.sweeper.{name} to be in [0, 1], but got {value!r}.")
     return float(value)
-
-
-def _make_folders(*folders: Path) -> None:
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # Asked before hours of training, not after: can it be written to?
-            probe = folder / ".writable"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise SweepError(
-                f"The folder {folder} cannot be written to ({error.strerror or error}). Choose "
-                "another: hydra.sweep.dir=<folder>."
-            ) from error

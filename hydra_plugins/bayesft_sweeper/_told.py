@@ -35,7 +35,7 @@ def short_point(params: Mapping[str, Any], layout: Layout) -> str:
     for key in layout.scalars:
         value = params[key]
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
-        parts.append(f"{key.rsplit('.', 1)[-1]}={shown}")
+        parts.append(f"{key.lstrip('+').rsplit('.', 1)[-1]}={shown}")
     return " ".join(parts)
 
 

@@ -134,6 +134,23 @@ def test_kill_9_at_any_moment(command, tmp_path):
     assert len((tmp_path / "calls").read_text().splitlines()) <= 30 + 6
 
 
+def test_ctrl_c_keeps_what_is_done_and_ends_with_its_status(command, tmp_path):
+    command += ["x=interval(0,1)", "seconds=0.5", "hydra.sweeper.n_trials=20"]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for_results(process, tmp_path / "s", 2)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"go on with hydra.sweep.dir={tmp_path / 's'}" in out + errors
+    assert "Traceback" not in errors
+    done = len(told(tmp_path / "s"))
+    run = ended([*command[:-1], f"hydra.sweeper.n_trials={done + 1}"])
+    assert run.returncode == 0, run.stderr
+    assert told(tmp_path / "s") == list(range(done + 1))
+
+
 def test_a_refusal_has_one_message_no_traceback_and_a_status(command):
     run = ended([*command, "x=interval(0,1)", "hydra.sweeper.n_trials=0"])
     assert run.returncode != 0

@@ -1,0 +1,26 @@
+"""The folder of a run, before Hydra makes it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from bayesft.errors import SettingError
+from bayesft.folders import make_writable
+
+
+class RunFolder(Callback):
+    """Ends a run whose folder cannot be written to with one message.
+
+    Hydra makes the folder before it calls the application, and would show a traceback.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            make_writable(Path(str(config.hydra.run.dir)), "hydra.run.dir")
+        except SettingError as error:
+            print(error, file=sys.stderr)
+            # Hydra makes a warning of any other exception of a callback, and goes on.
+            raise SystemExit(1) from error
