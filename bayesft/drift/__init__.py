@@ -1,18 +1,19 @@
 """What happens to a weight on analog memory."""
 
-from bayesft.drift.apply import drifted, preserved, write_drifted
+from bayesft.drift.apply import DriftingWeights, drifted
 from bayesft.drift.base import TARGETS, Drift, check_sigma
-from bayesft.drift.chip import Chip, seeded_generator
+from bayesft.drift.chip import Chip
 from bayesft.drift.lognormal import LogNormalDrift
+from bayesft.drift.noise import seeded_generator, standard_normals
 
 __all__ = [
     "TARGETS",
     "Chip",
     "Drift",
+    "DriftingWeights",
     "LogNormalDrift",
     "check_sigma",
     "drifted",
-    "preserved",
     "seeded_generator",
-    "write_drifted",
+    "standard_normals",
 ]

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -45,6 +46,10 @@ class Drift(ABC):
     process. To add a model, derive from this class, write `__call__` without
     in-place operations, and put one config beside `conf/drift/lognormal.yaml`.
 
+    Attributes:
+        elementwise: of a class: each drifted weight depends on that weight and its
+            normal alone, so that all of a network may be computed as one long row.
+
     Args:
         target: `"all"`, every floating-point parameter (the paper's choice), or
             `"crossbar"`, the weight matrices of convolution, linear and
@@ -53,6 +58,8 @@ class Drift(ABC):
     Raises:
         SettingError: `target` is neither.
     """
+
+    elementwise: ClassVar[bool] = False
 
     def __init__(self, *, target: str = "all") -> None:
         if target not in TARGETS:
@@ -70,6 +77,14 @@ class Drift(ABC):
             normal: float32 standard normals of the same shape.
             sigma: the strength, 0 or larger; at 0 the weight comes back unchanged.
         """
+
+    def into(self, out: Tensor, weight: Tensor, normal: Tensor, sigma: float) -> None:
+        """Write what calling the drift returns to `out`, of the weight's shape and type.
+
+        Override it where that can be done without new memory, which costs a small
+        network more than the arithmetic.
+        """
+        out.copy_(self(weight, normal, sigma))
 
     def parameters(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """Return the parameters of `model` that drift, by name, in the model's order.

@@ -1,22 +1,12 @@
 """One chip: the random numbers behind one draw."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from bayesft.drift.noise import standard_normals
 from bayesft.errors import SettingError
-
-
-def seeded_generator(*words: int | str) -> torch.Generator:
-    """Return a fresh CPU generator, a function of `words` alone.
-
-    Hashing makes neighbouring seeds and indices as independent as any others.
-    """
-    digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 @dataclass(frozen=True)
@@ -25,11 +15,16 @@ class Chip:
 
     The same chip can be read again for another sigma, another network of the same
     shape, or in another process. The normals of a network are consecutive
-    slices of one stream, in the order of its drifting parameters, so two networks
+    slices of one row, in the order of its drifting parameters, so two networks
     with the same parameters meet the same chip.
 
     They are always made on the CPU, so that a chip is the same whatever device
     the network is on.
+
+    Example:
+        >>> net = nn.Linear(2, 1)
+        >>> with drifted(net, LogNormalDrift(), 0.6, Chip(seed=3, index=17)):
+        ...     y = net(torch.ones(1, 2))  # what draw 17 of `evaluate(..., seed=3)` saw
 
     Args:
         seed: names a family of chips; 0 or larger.
@@ -53,10 +48,8 @@ class Chip:
     def normals(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return float32 standard normals, one tensor per weight, of its shape and device."""
         sizes = [weight.numel() for weight in weights.values()]
-        generator = seeded_generator(self.seed, self.index, "weights")
-        stream = torch.randn(sum(sizes), generator=generator, dtype=torch.float32)
-        slices = stream.split(sizes)
+        [row] = standard_normals(self.seed, [self.index], sum(sizes))
         return {
             name: part.view(weight.shape).to(weight.device)
-            for (name, weight), part in zip(weights.items(), slices, strict=True)
+            for (name, weight), part in zip(weights.items(), row.split(sizes), strict=True)
         }

@@ -24,6 +24,13 @@ class LogNormalDrift(Drift):
         tensor([ 1.0000, -3.2974])
     """
 
+    elementwise = True
+
     def __call__(self, weight: Tensor, normal: Tensor, sigma: float) -> Tensor:
-        factor = torch.exp(normal * sigma)
-        return (weight * factor).to(weight.dtype)
+        return (weight * torch.exp(normal * sigma)).to(weight.dtype)
+
+    def into(self, out: Tensor, weight: Tensor, normal: Tensor, sigma: float) -> None:
+        if out.dtype != normal.dtype:
+            super().into(out, weight, normal, sigma)
+        else:
+            torch.mul(normal, sigma, out=out).exp_().mul_(weight)

@@ -105,3 +105,50 @@ def test_a_chip_is_a_function_of_seed_and_index_and_of_no_global_state():
     for other in (Chip(1, 3), Chip(2, 2)):
         pair = torch.stack([first["b"], other.normals(weights)["b"]])
         assert abs(torch.corrcoef(pair)[0, 1]) < 5 / 50_000**0.5
+
+
+def test_the_clean_memory_is_never_written_and_comes_back_itself():
+    model = network().to(memory_format=torch.channels_last)
+    pointers = [parameter.data_ptr() for parameter in model.parameters()]
+    strides = [parameter.stride() for parameter in model.parameters()]
+    clean = [parameter.data for parameter in model.parameters()]
+    before = [each.clone() for each in clean]
+    with drifted(model, LogNormalDrift(), 0.9, Chip(0, 0)):
+        assert [parameter.stride() for parameter in model.parameters()] == strides
+        assert all(torch.equal(c, b) for c, b in zip(clean, before, strict=True))
+    assert [parameter.data_ptr() for parameter in model.parameters()] == pointers
+
+
+@pytest.mark.parametrize("change", ["none", "channels_last", "half_of_it_in_bfloat16"])
+def test_every_weight_meets_its_own_normal(change):
+    """Whatever the memory format and the types: the chip's normals in the weights' order."""
+    model = network()
+    if change == "channels_last":
+        model.to(memory_format=torch.channels_last)
+    if change == "half_of_it_in_bfloat16":
+        model[3].to(torch.bfloat16)
+    weights, drift = dict(model.named_parameters()), LogNormalDrift()
+    normals = Chip(0, 4).normals(weights)
+    expected = {name: drift(w.detach(), normals[name], 0.8) for name, w in weights.items()}
+    with drifted(model, drift, 0.8, Chip(0, 4)):
+        for name, weight in model.named_parameters():
+            assert torch.equal(weight, expected[name]), name
+            assert weight.dtype == expected[name].dtype
+
+
+def test_a_drift_that_looks_at_whole_weights_sees_them_whole():
+    class Scaled(LogNormalDrift):
+        """Drifts by the largest weight of the layer."""
+
+        elementwise = False
+
+        def __call__(self, weight, normal, sigma):
+            return weight + weight.abs().max() * sigma * normal
+
+    model = network()
+    before, normals = bits(model), Chip(0, 0).normals(dict(model.named_parameters()))
+    with drifted(model, Scaled(), 0.5, Chip(0, 0)):
+        for name, weight in model.named_parameters():
+            largest = before[name].abs().max()
+            assert torch.equal(weight, before[name] + largest * 0.5 * normals[name]), name
+    assert same(bits(model), before)

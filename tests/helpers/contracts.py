@@ -48,6 +48,25 @@ class DriftContract:
         assert torch.equal(self.make()(weight, normal, 0.7), first)
         assert torch.equal(torch.get_rng_state(), state)
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+    def test_into_given_memory_it_is_the_same(self, dtype):
+        generator = torch.Generator().manual_seed(0)
+        weight = torch.randn(3, 40, generator=generator).to(dtype)
+        normal = torch.randn(3, 40, generator=generator)
+        out = torch.empty_like(weight)
+        self.make().into(out, weight, normal, 0.6)
+        torch.testing.assert_close(out, self.make()(weight, normal, 0.6))
+
+    def test_an_elementwise_drift_is_one(self):
+        """Such a drift is computed for all weights of a network as one long row."""
+        drift, generator = self.make(), torch.Generator().manual_seed(0)
+        if not drift.elementwise:
+            return
+        weight, normal = torch.randn(2, 4, 100, generator=generator)
+        whole = drift(weight, normal, 0.6)
+        alone = [drift(w, z, 0.6) for w, z in zip(weight, normal, strict=True)]
+        torch.testing.assert_close(torch.stack(alone), whole)
+
     def test_it_comes_off_a_network_to_the_bit(self):
         model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
         before = {name: value.clone() for name, value in model.state_dict().items()}
