@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 from bayesft.drift import Drift, check_sigma
 from bayesft.errors import SettingError
 from bayesft.robustness import Curve, Score, accuracy, evaluate
-from bayesft.robustness.montecarlo import check_count
+from bayesft.robustness.amount import amount, check_count
+from bayesft.robustness.backends import AUTO, check_backend
 
 
 class DriftEvaluation(pl.Callback):
@@ -24,21 +25,26 @@ class DriftEvaluation(pl.Callback):
     `test_curve.csv`. The weights drift inside one call of `evaluate` alone, so no
     checkpoint, averaged copy or logger sees a drifted weight.
 
-    It serves any LightningModule whose loaders give what `score` reads.
+    It serves any LightningModule whose loaders give what `score` reads. In a training
+    on several devices the draws are divided over them; every process logs the whole.
 
     Args:
         drift: what happens to a weight.
         sigmas: the strengths that `drift_acc` is the mean over.
         draws: chips per validation.
-        images_per_draw: fresh images for each.
+        images_per_draw: fresh images for each; None for as many as a pilot finds best,
+            with `target_stderr` alone.
+        target_stderr: the standard error to reach at each sigma, in place of `draws`.
         seed: of the validation's chips; the same chips at every epoch.
         every_n_epochs: validations in between are left out; the first and the last
             epoch's never are, so that a monitor always has a value.
         test_sigmas: further strengths for the test curve, such as 0.
         test_draws: chips for the test curve.
         test_images_per_draw: fresh images for each.
+        test_target_stderr: the standard error to reach, in place of `test_draws`.
         test_seed: of the test's chips, which no validation may share.
         score: a function of (module, batch); accuracy from logits by default.
+        backend: see `bayesft.robustness.evaluate`.
         name: what the score is called in the logs.
         output_dir: where the test curve is written; the trainer's
             `default_root_dir` if None.
@@ -53,14 +59,17 @@ class DriftEvaluation(pl.Callback):
         sigmas: Sequence[float],
         *,
         draws: int = 50,
-        images_per_draw: int = 50,
+        images_per_draw: int | None = 50,
+        target_stderr: float | None = None,
         seed: int = 1,
         every_n_epochs: int = 1,
         test_sigmas: Sequence[float] = (0.0,),
         test_draws: int = 200,
-        test_images_per_draw: int = 100,
+        test_images_per_draw: int | None = 100,
+        test_target_stderr: float | None = None,
         test_seed: int = 3,
         score: Score = accuracy,
+        backend: str = AUTO,
         name: str = "drift_acc",
         output_dir: str | Path | None = None,
     ) -> None:
@@ -72,14 +81,15 @@ class DriftEvaluation(pl.Callback):
         self.drift = drift
         self.sigmas = sorted({check_sigma(sigma) for sigma in sigmas})
         self.test_sigmas = sorted({*self.sigmas, *map(check_sigma, test_sigmas)})
-        self.draws = check_count("draws", draws)
-        self.images_per_draw = check_count("images_per_draw", images_per_draw)
+        self.amount = amount(draws, images_per_draw, target_stderr)
         self.seed = seed
         self.every_n_epochs = check_count("every_n_epochs", every_n_epochs)
-        self.test_draws = check_count("test_draws", test_draws)
-        self.test_images_per_draw = check_count("test_images_per_draw", test_images_per_draw)
+        self.test_amount = amount(
+            test_draws, test_images_per_draw, test_target_stderr, prefix="test_"
+        )
         self.test_seed = test_seed
         self.score = score
+        self.backend = check_backend(backend)
         self.name = name
         self.output_dir = output_dir
         self.val_curve: Curve | None = None
@@ -95,9 +105,8 @@ class DriftEvaluation(pl.Callback):
             pl_module,
             only_loader(trainer.val_dataloaders, "validation"),
             sigmas=self.sigmas,
-            draws=self.draws,
-            images_per_draw=self.images_per_draw,
             seed=self.seed,
+            **self.amount,
         )
         self._log(pl_module, "val", self.val_curve)
 
@@ -107,9 +116,8 @@ class DriftEvaluation(pl.Callback):
             pl_module,
             only_loader(trainer.test_dataloaders, "test"),
             sigmas=self.test_sigmas,
-            draws=self.test_draws,
-            images_per_draw=self.test_images_per_draw,
             seed=self.test_seed,
+            **self.test_amount,
         )
         self._log(pl_module, "test", self.test_curve)
         if trainer.is_global_zero:
@@ -130,13 +138,21 @@ class DriftEvaluation(pl.Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, loader: DataLoader, **settings: Any
     ) -> Curve:
         with trainer.precision_plugin.forward_context():
-            return evaluate(module, loader, self.drift, score=self.score, **settings)
+            return evaluate(
+                module,
+                loader,
+                self.drift,
+                score=self.score,
+                backend=self.backend,
+                distributed=trainer.world_size > 1,
+                **settings,
+            )
 
     def _log(self, module: pl.LightningModule, stage: str, curve: Curve) -> None:
         objective = curve.at(self.sigmas)
         values = {self.name: objective.mean, f"{self.name}_stderr": objective.stderr}
         values |= {f"{self.name}/{point.sigma:g}": point.mean for point in curve.points}
-        # Every rank evaluates the same chips on the same images: nothing to reduce.
+        # Every process has the whole curve: nothing to reduce.
         module.log_dict({f"{stage}/{key}": value for key, value in values.items()})
 
 

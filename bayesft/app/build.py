@@ -15,6 +15,7 @@ from bayesft.drift import Drift, check_sigma
 from bayesft.errors import SettingError
 from bayesft.models import set_dropout
 from bayesft.models import site_names as model_site_names
+from bayesft.robustness.amount import amount
 
 
 def make(config: DictConfig, **settings: Any) -> Any:
@@ -87,12 +88,30 @@ def check(cfg: DictConfig) -> None:
         )
     for sigma in cfg.evaluation.sigmas:
         check_sigma(sigma)
-    seeds = {name: cfg.evaluation[name].seed for name in ("validation", "objective", "test")}
+    purposes = ("validation", "objective", "test")
+    for name in purposes:
+        evaluation_amount(cfg, name)
+    seeds = {name: cfg.evaluation[name].seed for name in purposes}
     if len(set(seeds.values())) < len(seeds):
         raise SettingError(
             f"Expected evaluation.*.seed to differ between purposes, but got {seeds}: a network "
             "chosen on some chips must be tested on others."
         )
+
+
+def evaluation_amount(cfg: DictConfig, purpose: str) -> dict[str, Any]:
+    """Return how much is evaluated for `purpose`, as `bayesft.robustness.evaluate` takes it.
+
+    Raises:
+        SettingError: a setting has a value that it cannot have.
+    """
+    settings = cfg.evaluation[purpose]
+    return amount(
+        settings.draws,
+        settings.images_per_draw,
+        settings.target_stderr,
+        prefix=f"evaluation.{purpose}.",
+    )
 
 
 @told_plainly

@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from bayesft.app.build import build_data, build_drift, build_module, make
+from bayesft.app.build import build_data, build_drift, build_module, evaluation_amount, make
 from bayesft.app.errors import told_plainly
 from bayesft.app.train import CONFIG, fitted
 from bayesft.methods import load_weights
@@ -35,8 +36,9 @@ def search(cfg: DictConfig) -> tuple[float, float]:
     with fitted(cfg) as run:
         run.trainer.save_checkpoint(folder / _WEIGHTS, weights_only=True)
         module = run.module.to(run.trainer.strategy.root_device)
-        settings = OmegaConf.to_container(cfg.evaluation.objective, resolve=True)
-        curve = _evaluate(cfg, module, run.data.val_dataloader(), cfg.evaluation.sigmas, settings)
+        curve = _evaluate(
+            cfg, "objective", module, run.data.val_dataloader(), cfg.evaluation.sigmas
+        )
         curve.to_json(folder / "objective_curve.json")
         for logger in run.trainer.loggers:
             logger.log_metrics({"objective": curve.mean, "objective_stderr": curve.stderr})
@@ -125,18 +127,23 @@ def _test_curve(folder: Path) -> Curve:
     data = build_data(cfg)
     data.prepare_data()
     data.setup("test")
-    settings = OmegaConf.to_container(cfg.evaluation.test, resolve=True)
-    sigmas = [*cfg.evaluation.sigmas, *settings.pop("sigmas")]
+    sigmas = [*cfg.evaluation.sigmas, *cfg.evaluation.test.sigmas]
     trainer = make(cfg.trainer, logger=False, enable_checkpointing=False)
-    curve = _evaluate(
-        cfg, module.to(trainer.strategy.root_device), data.test_dataloader(), sigmas, settings
-    )
+    module = module.to(trainer.strategy.root_device)
+    curve = _evaluate(cfg, "test", module, data.test_dataloader(), sigmas)
     curve.to_json(path)
     curve.to_csv(path.with_suffix(".csv"))
     return curve
 
 
 def _evaluate(
-    cfg: DictConfig, module: pl.LightningModule, loader: Any, sigmas: Any, settings: dict[str, Any]
+    cfg: DictConfig, purpose: str, module: pl.LightningModule, loader: Any, sigmas: Sequence[float]
 ) -> Curve:
-    return evaluate(module, loader, build_drift(cfg), list(sigmas), **settings)
+    return evaluate(
+        module,
+        loader,
+        build_drift(cfg),
+        list(sigmas),
+        seed=cfg.evaluation[purpose].seed,
+        **evaluation_amount(cfg, purpose),
+    )

@@ -1,13 +1,22 @@
-"""How a network's score responds to drift. Knows no Lightning and no Hydra."""
+"""How a network's score responds to drift. Knows no Lightning and no Hydra.
 
-from bayesft.robustness.curve import Curve, CurvePoint, Difference, paired_difference
+`evaluate` gives a `Curve`. Beneath it: `images` says which images a draw is scored
+on, `sampler` scores draws with one of the `backends`, `pilot` and `sequential` say
+how many it takes, `statistics` what the scores tell.
+"""
+
+from bayesft.robustness.curve import Curve, CurvePoint
+from bayesft.robustness.errors import PrecisionWarning
 from bayesft.robustness.montecarlo import evaluate
+from bayesft.robustness.paired import Difference, DifferencePoint, paired_difference
 from bayesft.robustness.score import Score, accuracy
 
 __all__ = [
     "Curve",
     "CurvePoint",
     "Difference",
+    "DifferencePoint",
+    "PrecisionWarning",
     "Score",
     "accuracy",
     "evaluate",

@@ -5,12 +5,13 @@ import itertools
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from bayesft.errors import SettingError
+from bayesft.robustness import statistics
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class CurvePoint:
     Attributes:
         sigma: the strength of the drift.
         mean: the mean over draws; unbiased for the expected score.
-        stderr: its standard error, `std / sqrt(draws)`; NaN for a single draw.
+        stderr: its standard error; NaN for a single draw.
         std: the standard deviation of the draws' scores (n - 1). A draw is scored
             on `images / draws` images, so this holds the spread between chips and
             the sampling of images; with many images per draw it is the former.
@@ -30,6 +31,12 @@ class CurvePoint:
         images: how many images went forward, over all draws.
         nonfinite: how many draws had a score that was not finite, and were
             counted as the worst score.
+        quantile05_low: the lower end of a 95 % interval for `quantile05`, from
+            order statistics; NaN where the draws are too few to give it.
+        quantile05_high: its upper end.
+        worst: the lowest score of a draw.
+        unseen: how far the mean may be off by what no image has shown, see
+            `statistics.unseen`; it matters near the best score alone.
     """
 
     sigma: float
@@ -40,25 +47,51 @@ class CurvePoint:
     draws: int
     images: int
     nonfinite: int = 0
+    quantile05_low: float = math.nan
+    quantile05_high: float = math.nan
+    worst: float = math.nan
+    unseen: float = 0.0
 
     @classmethod
     def from_scores(
-        cls, sigma: float, scores: Sequence[float], *, images: int, nonfinite: int = 0
+        cls,
+        sigma: float,
+        scores: Sequence[float | None],
+        *,
+        images: int,
+        nonfinite: int = 0,
+        strata: int = 1,
+        worst_score: float = 0.0,
     ) -> "CurvePoint":
-        """Summarise one score per draw; `images` counts all of them together."""
-        draws = len(scores)
-        mean = math.fsum(scores) / draws
-        std = _std(scores, mean)
+        """Summarise one score per draw, gaps None; `images` counts all draws together."""
+        [row] = table = statistics.as_array([scores])
+        low, high = statistics.quantile_interval(row, 0.05)
+        there = [score for score in scores if score is not None]
+        mean = statistics.mean(row, strata)
         return cls(
             sigma=sigma,
             mean=mean,
-            stderr=std / math.sqrt(draws),
-            std=std,
-            quantile05=_quantile(scores, 0.05),
-            draws=draws,
+            stderr=statistics.combined_stderr(table, [1.0], strata),
+            std=statistics.std(row, strata),
+            quantile05=statistics.quantile(row, 0.05),
+            draws=len(there),
             images=images,
             nonfinite=nonfinite,
+            quantile05_low=low,
+            quantile05_high=high,
+            worst=min(there),
+            unseen=statistics.unseen(mean, worst_score, images),
         )
+
+    def interval(self, confidence: float = statistics.CONFIDENCE) -> tuple[float, float]:
+        """Return an interval of confidence for the mean; NaN for a single draw.
+
+        It is Student's, wider by what no image has shown: ten images that were all
+        right do not make a score of 1 certain.
+        """
+        margin = statistics.student_margin(self.stderr, self.draws - 1, confidence)
+        margin = math.hypot(margin, self.unseen)
+        return self.mean - margin, self.mean + margin
 
 
 @dataclass(frozen=True)
@@ -67,26 +100,33 @@ class Curve:
 
     Attributes:
         points: one per sigma, in increasing order of sigma.
-        scores: for each point, the score of every draw. The draws are the same
-            chips and images at each sigma, so `scores[i][k]` and `scores[j][k]`
-            are paired. None in a curve read from CSV, which holds the summary alone.
+        scores: for each point, the score of every draw, None where a draw was not
+            made at that sigma. The draws are the same chips at each sigma, so
+            `scores[i][k]` and `scores[j][k]` are paired. None in a curve read from
+            CSV, which holds the summary alone.
         seed: of the chips and images; curves of one seed can be compared in pairs.
+        strata: how many folds the draws belong to, draw k to fold k mod `strata`; a mean
+            is the mean of the folds' means. More than 1 where the evaluation stopped by
+            itself (see `sequential`).
+        target_stderr: the standard error that was asked for, or None.
 
     Raises:
         SettingError: no points, sigmas not increasing, or scores of another shape.
     """
 
     points: tuple[CurvePoint, ...]
-    scores: tuple[tuple[float, ...], ...] | None = None
+    scores: tuple[tuple[float | None, ...], ...] | None = None
     seed: int | None = None
+    strata: int = 1
+    target_stderr: float | None = None
 
     def __post_init__(self) -> None:
         sigmas = self.sigmas
         if not sigmas or any(a >= b for a, b in itertools.pairwise(sigmas)):
             raise SettingError(f"A curve needs sigmas in increasing order, but got {sigmas}.")
-        if self.scores is not None and [len(row) for row in self.scores] != [
-            point.draws for point in self.points
-        ]:
+        if self.scores is not None and [
+            sum(score is not None for score in row) for row in self.scores
+        ] != [point.draws for point in self.points]:
             raise SettingError("A curve needs one score per draw at each of its points.")
 
     @property
@@ -96,20 +136,41 @@ class Curve:
     @property
     def mean(self) -> float:
         """The mean over sigmas: the objective of a search."""
-        return math.fsum(point.mean for point in self.points) / len(self.points)
+        return self._combined([1 / len(self.points)] * len(self.points))[0]
 
     @property
     def stderr(self) -> float:
         """The standard error of `mean`.
 
-        The sigmas share their draws, so their errors are not independent: the
-        spread is taken over the draws' own means. A curve without scores gives
-        the mean of the points' standard errors, which is an upper bound.
+        The sigmas share their draws, so their errors are not independent. A curve
+        without scores gives the mean of the points' standard errors, which is an
+        upper bound.
         """
+        return self._combined([1 / len(self.points)] * len(self.points))[1]
+
+    @property
+    def auc(self) -> float:
+        """The area under the curve by the trapezoid rule, divided by the range of sigma."""
+        return self._combined(statistics.trapezoid_weights(self.sigmas))[0]
+
+    @property
+    def auc_stderr(self) -> float:
+        """The standard error of `auc`, with the remark at `stderr`."""
+        return self._combined(statistics.trapezoid_weights(self.sigmas))[1]
+
+    @property
+    def reached(self) -> bool:
+        """Whether every point has the standard error that was asked for, if one was."""
+        target = self.target_stderr
+        return target is None or all(point.stderr <= target for point in self.points)
+
+    def _combined(self, weights: Sequence[float]) -> tuple[float, float]:
+        means = math.fsum(w * point.mean for w, point in zip(weights, self.points, strict=True))
         if self.scores is None:
-            return math.fsum(point.stderr for point in self.points) / len(self.points)
-        per_draw = _mean_over_sigmas(self.scores)
-        return _std(per_draw, math.fsum(per_draw) / len(per_draw)) / math.sqrt(len(per_draw))
+            errors = [w * point.stderr for w, point in zip(weights, self.points, strict=True)]
+            return means, math.fsum(errors)
+        table = statistics.as_array(self.scores)
+        return means, statistics.combined_stderr(table, weights, self.strata)
 
     def at(self, sigmas: Sequence[float]) -> "Curve":
         """Return the part of the curve at `sigmas`.
@@ -122,13 +183,16 @@ class Curve:
             raise SettingError(f"The curve has no value at sigma {missing}; it has {self.sigmas}.")
         keep = [i for i, sigma in enumerate(self.sigmas) if sigma in sigmas]
         scores = None if self.scores is None else tuple(self.scores[i] for i in keep)
-        return Curve(tuple(self.points[i] for i in keep), scores, self.seed)
+        points = tuple(self.points[i] for i in keep)
+        return replace(self, points=points, scores=scores)
 
     def to_json(self, path: str | Path) -> None:
         """Write everything, the draws' scores included."""
         content = {
             "format": _FORMAT,
             "seed": self.seed,
+            "strata": self.strata,
+            "target_stderr": self.target_stderr,
             "points": [_without_nan(asdict(point)) for point in self.points],
             "scores": self.scores,
         }
@@ -147,7 +211,14 @@ class Curve:
             scores = content["scores"]
             if scores is not None:
                 scores = tuple(tuple(row) for row in scores)
-            return cls(points, scores, content["seed"])
+            # Curves of format 1 have neither of the last two.
+            return cls(
+                points,
+                scores,
+                content["seed"],
+                content.get("strata", 1),
+                content.get("target_stderr"),
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise _unreadable(path, error) from error
 
@@ -160,7 +231,7 @@ class Curve:
 
     @classmethod
     def from_csv(cls, path: str | Path) -> "Curve":
-        """Read what `to_csv` wrote; `scores` and `seed` are not in it.
+        """Read what `to_csv` wrote: the points alone.
 
         Raises:
             SettingError: the file is not such a curve.
@@ -173,56 +244,6 @@ class Curve:
             raise _unreadable(path, error) from error
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A difference of two mean scores and its standard error."""
-
-    value: float
-    stderr: float
-
-
-def paired_difference(curve: Curve, baseline: Curve) -> Difference:
-    """Return `curve.mean - baseline.mean` with the standard error of the difference.
-
-    The two curves were measured on the same chips and images, so the difference
-    is taken draw by draw: what a chip does to both networks cancels out.
-
-    Raises:
-        SettingError: the curves do not share seed, sigmas and draws, or hold no scores.
-    """
-    if curve.scores is None or baseline.scores is None:
-        raise SettingError("A paired difference needs curves with scores: load them from JSON.")
-    if (curve.seed, curve.sigmas) != (baseline.seed, baseline.sigmas) or [
-        point.draws for point in curve.points
-    ] != [point.draws for point in baseline.points]:
-        raise SettingError(
-            "A paired difference needs the same chips: the curves differ in seed, sigmas or draws "
-            f"(seed {curve.seed} and {baseline.seed}, sigmas {curve.sigmas} and {baseline.sigmas})."
-        )
-    ours, theirs = _mean_over_sigmas(curve.scores), _mean_over_sigmas(baseline.scores)
-    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
-    mean = math.fsum(differences) / len(differences)
-    return Difference(mean, _std(differences, mean) / math.sqrt(len(differences)))
-
-
-def _mean_over_sigmas(scores: Sequence[Sequence[float]]) -> list[float]:
-    return [math.fsum(column) / len(column) for column in zip(*scores, strict=True)]
-
-
-def _std(values: Sequence[float], mean: float) -> float:
-    if len(values) < 2:
-        return math.nan
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-
-
-def _quantile(values: Sequence[float], q: float) -> float:
-    ordered = sorted(values)
-    position = q * (len(ordered) - 1)
-    low = math.floor(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (position - low) * (ordered[high] - ordered[low])
-
-
 def _without_nan(point: dict) -> dict:
     return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in point.items()}
 
@@ -232,7 +253,7 @@ def _with_nan(point: dict) -> dict:
 
 
 def _point_from_row(row: dict[str, str]) -> CurvePoint:
-    return CurvePoint(**{f.name: f.type(row[f.name]) for f in fields(CurvePoint)})
+    return CurvePoint(**{f.name: f.type(row[f.name]) for f in fields(CurvePoint) if f.name in row})
 
 
 def _unreadable(path: str | Path, error: Exception) -> SettingError:

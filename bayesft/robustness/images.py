@@ -1,18 +1,23 @@
 """Which images each draw is scored on."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from bayesft.drift import seeded_generator
 from bayesft.errors import SettingError
 
+_BATCHES_AT_ONCE = 4
 
-def draw_indices(draw: int, *, images: int, total: int, seed: int) -> list[int]:
-    """Return the images of one draw: a function of (seed, draw) alone.
+
+def draw_indices(
+    draw: int, *, images: int, total: int, seed: int, stream: str = "images"
+) -> Tensor:
+    """Return the images of one draw, int64, shape `(images,)`: a function of the arguments alone.
 
     Draw k takes places k·n to (k+1)·n of an endless row of shuffled copies of the
     set, so that images are fresh until the whole set was used, and every image is
@@ -23,49 +28,79 @@ def draw_indices(draw: int, *, images: int, total: int, seed: int) -> list[int]:
         images: n, how many images a draw is scored on.
         total: the size of the set.
         seed: of the shuffling.
+        stream: names the row; two rows of one seed are independent.
     """
-    indices: list[int] = []
-    position = draw * images
-    while len(indices) < images:
+    parts, position, end = [], draw * images, (draw + 1) * images
+    while position < end:
         copy, start = divmod(position, total)
-        order = torch.randperm(total, generator=seeded_generator(seed, copy, "images"))
-        taken = order[start : start + images - len(indices)].tolist()
-        indices.extend(taken)
-        position += len(taken)
-    return indices
+        part = _shuffled(total, seed, stream, copy)[start : start + end - position]
+        parts.append(part)
+        position += len(part)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def draw_batches(
-    batches: DataLoader | Dataset | Iterable[Any], *, draws: int, images: int, seed: int
-) -> Iterator[Any]:
-    """Yield one batch of `images` fresh images for each draw.
+# Enough for the folds of an evaluation and its pilot.
+@lru_cache(maxsize=16)
+def _shuffled(total: int, seed: int, stream: str, copy: int) -> Tensor:
+    return torch.randperm(total, generator=seeded_generator(seed, copy, stream), device="cpu")
+
+
+class ImagePool:
+    """A set of images that batches can be taken from by index.
 
     Args:
         batches: a DataLoader (its data set, collation and workers are used, its
             order is not), a map-style data set, or any iterable of batches, which
             is held in memory.
-        draws: how many batches to give.
-        images: images per batch; a smaller set is used whole each time.
-        seed: of the choice.
 
     Raises:
-        SettingError: there are no images, or the data set has no length.
+        SettingError: there are no images, or batches without tensors.
     """
-    loader = _indexable(batches)
-    total = len(loader.dataset)
-    if total == 0:
-        raise SettingError("`evaluate` was given no images. Check the data set's split sizes.")
-    images = min(images, total)
-    order = [draw_indices(k, images=images, total=total, seed=seed) for k in range(draws)]
-    # A generator of its own, because a DataLoader otherwise draws its workers'
-    # seed from the global one.
-    yield from DataLoader(
-        loader.dataset,
-        batch_sampler=order,
-        collate_fn=loader.collate_fn,
-        num_workers=loader.num_workers,
-        generator=seeded_generator(seed, "loader"),
-    )
+
+    def __init__(self, batches: DataLoader | Dataset | Iterable[Any]) -> None:
+        self._loader = _indexable(batches)
+        self.total = len(self._loader.dataset)
+        if self.total == 0:
+            raise SettingError("`evaluate` was given no images. Check the data set's split sizes.")
+
+    def batches(self, indices: Sequence[Tensor], *, seed: int = 0) -> Iterator[Any]:
+        """Yield one batch for each row of indices; the seed is of the loader's workers."""
+        loader = self._loader
+        if type(loader.dataset) is TensorDataset and loader.collate_fn is default_collate:
+            yield from self._rows_of_tensors(indices)
+        elif loader.num_workers == 0:
+            yield from map(self._batch, indices)
+        else:
+            # A generator of its own, because a DataLoader otherwise draws its workers'
+            # seed from the global one.
+            yield from DataLoader(
+                loader.dataset,
+                batch_sampler=[each.tolist() for each in indices],
+                collate_fn=loader.collate_fn,
+                num_workers=loader.num_workers,
+                generator=seeded_generator(seed, "loader"),
+            )
+
+    def _rows_of_tensors(self, indices: Sequence[Tensor]) -> Iterator[Any]:
+        """Take many batches by one indexing.
+
+        Taking and collating the images one by one would cost more than a small
+        network's forward pass.
+        """
+        for start in range(0, len(indices), _BATCHES_AT_ONCE):
+            some = indices[start : start + _BATCHES_AT_ONCE]
+            sizes, places = [len(each) for each in some], torch.cat(list(some))
+            parts = [
+                tensor.index_select(0, places.to(tensor.device)).split(sizes)
+                for tensor in self._loader.dataset.tensors
+            ]
+            yield from map(list, zip(*parts, strict=True))
+
+    def _batch(self, indices: Tensor) -> Any:
+        images, collate = self._loader.dataset, self._loader.collate_fn
+        if hasattr(images, "__getitems__"):
+            return collate(images.__getitems__(indices.tolist()))
+        return collate([images[index] for index in indices.tolist()])
 
 
 class _Batches(Dataset):
@@ -97,7 +132,7 @@ def _indexable(batches: DataLoader | Dataset | Iterable[Any]) -> DataLoader:
 
 def batch_length(batch: Any) -> int:
     """Return how many images `batch` holds: the length of its first tensor."""
-    tensor = next(_tensors(batch), None)
+    tensor = next(tensors_of(batch), None)
     if tensor is None or tensor.ndim == 0:
         raise SettingError(
             f"`evaluate` expects batches of tensors, but got a {type(batch).__name__}. "
@@ -106,15 +141,16 @@ def batch_length(batch: Any) -> int:
     return len(tensor)
 
 
-def _tensors(batch: Any) -> Iterator[Tensor]:
+def tensors_of(batch: Any) -> Iterator[Tensor]:
+    """Yield the tensors of `batch`, in order."""
     if isinstance(batch, Tensor):
         yield batch
     elif isinstance(batch, Mapping):
         for value in batch.values():
-            yield from _tensors(value)
+            yield from tensors_of(value)
     elif isinstance(batch, (tuple, list)):
         for value in batch:
-            yield from _tensors(value)
+            yield from tensors_of(value)
 
 
 def _map(batch: Any, function: Any) -> Any:
@@ -130,3 +166,15 @@ def _map(batch: Any, function: Any) -> Any:
 def to_device(batch: Any, device: torch.device) -> Any:
     """Return `batch` with every tensor in it on `device`."""
     return _map(batch, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def stacked(batches: Sequence[Any]) -> Any:
+    """Return batches of one form as one, each tensor with a new first dimension."""
+    first = batches[0]
+    if isinstance(first, Tensor):
+        return torch.stack(list(batches))
+    if isinstance(first, Mapping):
+        return {key: stacked([batch[key] for batch in batches]) for key in first}
+    if isinstance(first, (tuple, list)):
+        return type(first)(stacked(part) for part in zip(*batches, strict=True))
+    return first

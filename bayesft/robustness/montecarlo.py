@@ -1,18 +1,30 @@
 """The Monte-Carlo estimate of a score under drift."""
 
+import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from bayesft.drift import Chip, Drift, check_sigma, preserved, write_drifted
+from bayesft.drift import Drift, DriftingWeights, check_sigma
 from bayesft.errors import SettingError
+from bayesft.robustness.adaptive import draw_until
+from bayesft.robustness.amount import check_amounts
+from bayesft.robustness.backends import AUTO, check_backend
 from bayesft.robustness.curve import Curve, CurvePoint
-from bayesft.robustness.images import batch_length, draw_batches, to_device
+from bayesft.robustness.errors import PrecisionWarning
+from bayesft.robustness.images import ImagePool, draw_indices
+from bayesft.robustness.sampler import Request, Sampler
 from bayesft.robustness.score import Score, accuracy
+from bayesft.robustness.sequential import FOLDS
+
+DRAWS = 100
+IMAGES_PER_DRAW = 100
+MAX_DRAWS = 10_000
 
 
 def evaluate(
@@ -20,12 +32,17 @@ def evaluate(
     batches: DataLoader | Dataset | Iterable[Any],
     drift: Drift,
     sigmas: Sequence[float],
-    draws: int = 100,
+    draws: int | None = None,
     *,
-    images_per_draw: int = 100,
+    images_per_draw: int | None = None,
+    target_stderr: float | None = None,
+    max_draws: int | None = None,
+    max_images: int | None = None,
     seed: int = 0,
     score: Score = accuracy,
     worst_score: float = 0.0,
+    backend: str = AUTO,
+    distributed: bool = False,
 ) -> Curve:
     r"""Estimate the expected score of `model` under drift, at each sigma.
 
@@ -37,12 +54,27 @@ def evaluate(
     images each cost far less for the same error than the whole set per draw.
     Chip k and batch k are functions of (seed, k) alone, and serve every sigma and
     every model: common random numbers, which make differences between models
-    and between sigmas much surer than the values themselves.
+    and between sigmas much surer than the values themselves. Chip k is
+    `bayesft.drift.Chip(seed, k)`, whatever the backend, the number of processes or
+    the device.
+
+    There are two ways to say how much to do:
+
+    - `draws`, and `images_per_draw` in each: the same work each time, and on a CPU
+      the same numbers to the bit.
+    - `target_stderr`: draw until the standard error is that small at each sigma. A
+      pilot, which does not enter the estimate, measures the variance between draws
+      and within them and the time of a draw and of an image, and chooses for each
+      sigma how many images a draw has. Then independent folds are drawn, and the
+      *others* say when a fold has enough (see `sequential`): so the mean is
+      unbiased whatever the pilot says and whenever it stops. Because of the times
+      the number of images can differ from run to run; give `images_per_draw` as
+      well to have the same numbers each time.
 
     The weights come back to the bit; the train/eval mode of every module and the
     global random state are left as found. Inside, the model is in eval mode
     and the global random state is seeded, so that a model that is random in eval
-    mode gives the same numbers again.
+    mode gives the same numbers again. `torch.autocast` around the call is honoured.
 
     Args:
         model: any module, on any device.
@@ -50,17 +82,32 @@ def evaluate(
             iterable of batches (held in memory).
         drift: what happens to a weight.
         sigmas: strengths, each finite and not negative, in any order.
-        draws: K, at least 1; 2 or more give a standard error.
-        images_per_draw: images in each :math:`B_k`, at least 1.
+        draws: K, at least 1; 2 or more give a standard error. 100 by default.
+        images_per_draw: images in each :math:`B_k`, at least 1. 100 by default, or
+            what a pilot finds best for `target_stderr`.
+        target_stderr: the standard error to reach at each sigma, in place of `draws`.
+        max_draws: with `target_stderr`, at most so many draws at a sigma; at least 16.
+            10,000 by default.
+        max_images: with `target_stderr`, at most so many images at a sigma, over all
+            of its draws; at least 16. No limit by default.
         seed: of chips and images.
         score: a function of (model, batch), larger is better; see `Score`.
         worst_score: what a draw with a non-finite score counts as.
+        backend: `in_place` (one draw after the other, any network), `vmap` (many at
+            once), or `auto`: the first on a CPU, the faster one elsewhere.
+        distributed: divide the draws over the processes of `torch.distributed`; each
+            gets the whole curve, the same as one process's.
 
     Returns:
         A `Curve` in increasing order of sigma.
 
     Raises:
         SettingError: a setting has a value that it cannot have, or there are no images.
+
+    Warns:
+        PrecisionWarning: the limits left a standard error above the target, or, about
+            once in 500 times, the folds disagreed by so much; the curve says so too
+            (`curve.reached`).
 
     Example:
         >>> images, labels = torch.rand(64, 4), torch.randint(0, 3, (64,))
@@ -72,36 +119,49 @@ def evaluate(
     scores each draw on the whole set, which is the same estimand at a higher cost.
     """
     strengths = _check_sigmas(sigmas)
-    draws = check_count("draws", draws)
-    images_per_draw = check_count("images_per_draw", images_per_draw)
-    parameters = drift.parameters(model)
-    device = next(iter(parameters.values())).device
-    # Apple's GPUs know no float64.
-    dtype = torch.float32 if device.type == "mps" else torch.float64
-    scores: list[list[Tensor]] = [[] for _ in strengths]
-    images = 0
-    with undisturbed(model, device, seed), torch.no_grad(), preserved(parameters) as clean:
-        stream = draw_batches(batches, draws=draws, images=images_per_draw, seed=seed)
-        for k, batch in enumerate(stream):
-            images += batch_length(batch)
-            batch = to_device(batch, device)
-            normals = Chip(seed, k).normals(clean)
-            for row, sigma in zip(scores, strengths, strict=True):
-                write_drifted(parameters, clean, normals, drift, sigma)
-                row.append(score(model, batch).mean(dtype=dtype))
-    table = torch.stack([torch.stack(row) for row in scores]).cpu().double()
-    return _curve(strengths, table, images=images, worst=worst_score, seed=seed)
+    check_amounts(draws, images_per_draw, target_stderr, max_draws, max_images)
+    check_backend(backend)
+    pool = ImagePool(batches)
+    with DriftingWeights(model, drift) as weights, undisturbed(model, weights.device, seed):
+        sampler = Sampler(
+            model, weights, pool, score, seed=seed, backend=backend, distributed=distributed
+        )
+        with torch.no_grad():
+            if target_stderr is None:
+                images = min(images_per_draw or IMAGES_PER_DRAW, pool.total)
+                rows = _draw(sampler, strengths, draws or DRAWS, images)
+                sizes = [images] * len(strengths)
+            else:
+                rows, sizes = draw_until(
+                    sampler,
+                    strengths,
+                    target=target_stderr,
+                    images_per_draw=images_per_draw,
+                    max_draws=max_draws or MAX_DRAWS,
+                    max_images=max_images,
+                    worst=worst_score,
+                )
+    curve = _curve(
+        strengths, rows, sizes, worst=worst_score, seed=seed, target_stderr=target_stderr
+    )
+    if not curve.reached:
+        _warn_of_precision(curve)
+    return curve
 
 
-def check_count(name: str, value: int) -> int:
-    """Return `value`; raise `SettingError` unless it is an integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise SettingError(f"Expected `{name}` to be an integer of at least 1, but got {value!r}.")
-    return value
+def _draw(
+    sampler: Sampler, sigmas: tuple[float, ...], draws: int, images: int
+) -> list[list[float | None]]:
+    total, seed = sampler.pool.total, sampler.seed
+    requests = [
+        Request(k, sigmas, draw_indices(k, images=images, total=total, seed=seed))
+        for k in range(draws)
+    ]
+    return torch.stack(sampler(requests))[:, :, 0].T.tolist()
 
 
-def _check_sigmas(sigmas: Sequence[float]) -> list[float]:
-    strengths = sorted({check_sigma(sigma) for sigma in sigmas})
+def _check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
+    strengths = tuple(sorted({check_sigma(sigma) for sigma in sigmas}))
     if not strengths:
         raise SettingError("Expected `sigmas` to name at least one strength, but got none.")
     return strengths
@@ -123,12 +183,41 @@ def undisturbed(model: nn.Module, device: torch.device, seed: int) -> Iterator[N
 
 
 def _curve(
-    sigmas: Sequence[float], scores: Tensor, *, images: int, worst: float, seed: int
+    sigmas: Sequence[float],
+    rows: Sequence[Sequence[float | None]],
+    images: Sequence[int],
+    *,
+    worst: float,
+    seed: int,
+    target_stderr: float | None,
 ) -> Curve:
-    finite = torch.isfinite(scores)
-    rows = torch.where(finite, scores, torch.full_like(scores, worst)).tolist()
-    points = tuple(
-        CurvePoint.from_scores(sigma, row, images=images, nonfinite=int(bad))
-        for sigma, row, bad in zip(sigmas, rows, (~finite).sum(dim=1), strict=True)
+    strata = 1 if target_stderr is None else FOLDS
+    points, scores = [], []
+    for sigma, row, size in zip(sigmas, rows, images, strict=True):
+        there = [score for score in row if score is not None]
+        finite = [score if score is None or math.isfinite(score) else float(worst) for score in row]
+        points.append(
+            CurvePoint.from_scores(
+                sigma,
+                finite,
+                images=size * len(there),
+                nonfinite=sum(not math.isfinite(score) for score in there),
+                strata=strata,
+                worst_score=worst,
+            )
+        )
+        scores.append(tuple(finite))
+    return Curve(tuple(points), tuple(scores), seed, strata, target_stderr)
+
+
+def _warn_of_precision(curve: Curve) -> None:
+    missed = [point for point in curve.points if not point.stderr <= curve.target_stderr]
+    worst = max(missed, key=lambda point: point.stderr)
+    warnings.warn(
+        f"`target_stderr={curve.target_stderr:g}` was not reached at {len(missed)} of "
+        f"{len(curve.points)} sigmas: at sigma {worst.sigma:g} the standard error is "
+        f"{worst.stderr:.3g} after {worst.draws} draws and {worst.images} images. Raise "
+        "`max_draws` or `max_images`, or take what was reached.",
+        PrecisionWarning,
+        stacklevel=3,
     )
-    return Curve(points, tuple(tuple(row) for row in rows), seed)

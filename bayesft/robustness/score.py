@@ -10,14 +10,15 @@ from bayesft.errors import SettingError
 
 Score = Callable[[nn.Module, Any], Tensor]
 """A score takes the model and a batch, and returns one value per image, shape
-`(images,)`, or one value for the whole batch, a 0-d tensor. Larger is better."""
+`(images,)`, or one value for the whole batch, a 0-d tensor. Larger is better. It should
+depend on nothing else: how often it is called, and in which order, is the backend's affair."""
 
 
 def accuracy(model: nn.Module, batch: Any) -> Tensor:
     """Score 1 for each image whose largest logit is its label's, else 0.
 
-    An image with a non-finite logit counts as wrong: a network whose outputs
-    overflow has given no answer.
+    An image whose largest logit is NaN or infinite counts as wrong: a network whose
+    outputs overflow has given no answer.
 
     Args:
         model: maps images to logits of shape `(images, classes)`.
@@ -42,7 +43,9 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
             f"but got {_describe(logits)}. "
             "Pass a `score` of your own, a function of (model, batch)."
         )
-    correct = (logits.argmax(dim=1) == labels) & torch.isfinite(logits).all(dim=1)
+    # The maximum of a row that holds a NaN is NaN.
+    largest, guess = logits.max(dim=1)
+    correct = (guess == labels) & torch.isfinite(largest)
     return correct.float()
 
 

@@ -22,8 +22,14 @@ TABLE = [
     (["model.hidden=[0]"], r"integers of at least 1.*`model.hidden`"),
     (["evaluation.sigmas=[0.3,-0.1]"], "`sigma` to be a finite number.*-0.1"),
     (["evaluation.sigmas=[]"], "`evaluation.sigmas`"),
-    (["evaluation.validation.draws=0"], "`draws` to be an integer of at least 1, but got 0"),
-    (["evaluation.test.draws=0"], "`test_draws`"),
+    (["evaluation.validation.draws=0"], "`evaluation.validation.draws`.*at least 1, but got 0"),
+    (["evaluation.test.draws=0"], "`evaluation.test.draws`"),
+    (["evaluation.objective.images_per_draw=null"], "`evaluation.objective.images_per_draw`"),
+    (
+        ["evaluation.objective.target_stderr=-1"],
+        "`evaluation.objective.target_stderr`.*above 0.*-1",
+    ),
+    (["callbacks.drift_evaluation.backend=fast"], "`backend` to be one of auto.*'fast'"),
     (["evaluation.test.seed=1"], r"evaluation.\*.seed to differ"),
     (["drift.target=conv"], r"`drift.target` to be one of all, crossbar, but got 'conv'"),
     (["data.val_size=5000"], r"`data.val_size` to be smaller than the 1347.*5000"),
@@ -98,10 +104,16 @@ def test_a_search_is_refused_before_its_first_trial(tmp_path, overrides, message
         (["train.py", "data=imagenet"], ["imagenet", "digits", "mnist"]),
         (["train.py", "modle=mlp"], ["modle"]),
         (["search.py", "-m", "hydra/sweeper=bayes"], ["hydra/sweeper", "bayesft"]),
+        (
+            ["train.py", "hydra.run.dir=config.txt/run"],
+            ["config.txt/run", "hydra.run.dir=<folder>"],
+        ),
+        (["search.py", "-m", "hydra.sweep.dir=config.txt/s"], ["hydra.sweep.dir=<folder>"]),
         (["search.py", "-m", "model.dropout=[2,2,2]", "optimizer.lr=interval(0,1)"], ["[0, 1)"]),
     ],
 )
 def test_the_commands_end_with_a_status_and_without_a_traceback(tmp_path, arguments, words):
+    (tmp_path / "config.txt").write_text("a file where a folder is asked for")
     script, *rest = arguments
     run = subprocess.run(
         [sys.executable, str(ROOT / script), *rest],

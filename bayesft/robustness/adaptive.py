@@ -1,0 +1,107 @@
+"""Draws until the standard error is what was asked for."""
+
+import math
+from collections import defaultdict
+
+from bayesft.robustness.images import draw_indices
+from bayesft.robustness.pilot import Plan, run_pilot
+from bayesft.robustness.sampler import Request, Sampler
+from bayesft.robustness.sequential import FOLDS, Folds, Rule, make_looks
+
+# Of the draws that a plan expects, how many to make before the first look: a plan
+# that was too large would be a waste.
+_FIRST_SHARE = 0.7
+
+
+def draw_until(
+    sampler: Sampler,
+    sigmas: tuple[float, ...],
+    *,
+    target: float,
+    images_per_draw: int | None,
+    max_draws: int,
+    max_images: int | None,
+    worst: float,
+) -> tuple[list[list[float | None]], list[int]]:
+    """Return the scores of the draws at each sigma, and how many images a draw had there.
+
+    Draw k is number k // F of fold k % F. Its images are a place in the fold's own
+    row of shuffled copies of the set, so that the folds are independent.
+
+    Args:
+        sampler: of the network.
+        sigmas: the strengths.
+        target: the wanted standard error at each.
+        images_per_draw: images of each draw; None for what a pilot finds best.
+        max_draws: at most so many draws at a sigma.
+        max_images: at most so many images at a sigma, over its draws.
+        worst: what a draw without a finite score counts as, for the stopping.
+
+    Returns:
+        For each sigma a row of scores by draw, None where the estimate has no such
+        draw, not finite where the draw's score was not; and the images of a draw.
+    """
+    if images_per_draw is None:
+        plans = run_pilot(sampler, sigmas, target=target, worst=worst)
+    else:
+        plans = [Plan(min(images_per_draw, sampler.pool.total), 0)] * len(sigmas)
+    if max_images is not None:
+        # Or a limit could leave no room for the draws that an error takes.
+        most = max(1, max_images // (2 * FOLDS))
+        plans = [Plan(min(plan.images, most), plan.draws) for plan in plans]
+    images = {sigma: plan.images for sigma, plan in zip(sigmas, plans, strict=True)}
+    folds = {}
+    for sigma, plan in zip(sigmas, plans, strict=True):
+        limit = max_draws
+        if max_images is not None:
+            limit = min(limit, max_images // plan.images)
+        looks = make_looks(math.ceil(_FIRST_SHARE * plan.draws / FOLDS), limit // FOLDS)
+        folds[sigma] = Folds(Rule(target, plan.images, worst, looks))
+    raw: dict[float, dict[int, float]] = {sigma: {} for sigma in sigmas}
+    while requests := _missing(sampler, folds, images):
+        for request, rows in zip(requests, sampler(requests), strict=True):
+            for sigma, score in zip(request.sigmas, rows[:, 0].tolist(), strict=True):
+                raw[sigma][request.chip] = score
+        for sigma, each in folds.items():
+            if each.missing:
+                scores = [
+                    [_or(worst, raw[sigma][FOLDS * number + fold]) for number in each.missing]
+                    for fold in range(FOLDS)
+                ]
+                each.add(scores)
+    rows = [_row(raw[sigma], folds[sigma]) for sigma in sigmas]
+    return rows, [images[sigma] for sigma in sigmas]
+
+
+def _missing(
+    sampler: Sampler, folds: dict[float, Folds], images: dict[float, int]
+) -> list[Request]:
+    """Return what to score next, draws of one form together."""
+    wanted: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for sigma, each in folds.items():
+        for number in each.missing:
+            for fold in range(FOLDS):
+                wanted[FOLDS * number + fold, images[sigma]].append(sigma)
+    forms: dict[tuple[int, tuple[float, ...]], list[Request]] = defaultdict(list)
+    for (chip, size), sigmas in sorted(wanted.items()):
+        places = draw_indices(
+            chip // FOLDS,
+            images=size,
+            total=sampler.pool.total,
+            seed=sampler.seed,
+            stream=f"images of fold {chip % FOLDS}",
+        )
+        forms[size, tuple(sigmas)].append(Request(chip, tuple(sigmas), places))
+    return [request for requests in forms.values() for request in requests]
+
+
+def _row(scores: dict[int, float], folds: Folds) -> list[float | None]:
+    """Return the scores that count, by draw."""
+    used = {
+        FOLDS * number + fold for fold, own in enumerate(folds.used) for number in range(len(own))
+    }
+    return [scores[chip] if chip in used else None for chip in range(max(used) + 1)]
+
+
+def _or(worst: float, score: float) -> float:
+    return score if math.isfinite(score) else worst

@@ -1,0 +1,99 @@
+"""Ways to score a network under many draws; one file each, and `choose` among them."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bayesft.drift import DriftingWeights
+from bayesft.errors import SettingError
+from bayesft.robustness.backends.base import Backend, Reduce, mean_and_variance, mean_score
+from bayesft.robustness.backends.in_place import InPlace
+from bayesft.robustness.backends.vmapped import Vmapped
+from bayesft.robustness.score import Score
+
+BACKENDS: dict[str, type[Backend]] = {"in_place": InPlace, "vmap": Vmapped}
+AUTO = "auto"
+
+__all__ = [
+    "AUTO",
+    "BACKENDS",
+    "Backend",
+    "InPlace",
+    "Reduce",
+    "Vmapped",
+    "check_backend",
+    "choose",
+    "mean_and_variance",
+    "mean_score",
+]
+
+
+def check_backend(name: str) -> str:
+    """Return `name`; raise `SettingError` unless it is a backend's, or `auto`."""
+    if name not in (AUTO, *BACKENDS):
+        raise SettingError(
+            f"Expected `backend` to be one of {', '.join((AUTO, *BACKENDS))}, but got {name!r}."
+        )
+    return name
+
+
+def choose(
+    name: str,
+    model: nn.Module,
+    weights: DriftingWeights,
+    score: Score,
+    *,
+    probe: Callable[[], tuple[Tensor, Sequence[Any]]],
+) -> Backend:
+    """Return the backend called `name`, or for `auto` the one to take.
+
+    On a CPU that is `in_place`, which serves any network and any score, and is the
+    same each time, so that a run repeats to the bit. On a GPU, where a small network
+    waits for its own launches, both are timed on a few draws.
+
+    Args:
+        name: `auto`, `in_place` or `vmap`.
+        model: what is scored.
+        weights: of `model`.
+        score: a function of (model, batch).
+        probe: gives the normals of a few draws, `(D, count)`, and as many batches.
+
+    Raises:
+        SettingError: `vmap` was asked for by name and cannot serve this network.
+    """
+    in_place = InPlace(model, weights, score)
+    if name == "in_place" or (name == AUTO and weights.device.type == "cpu"):
+        return in_place
+    vmapped = Vmapped(model, weights, score)
+    normals, batches = probe()
+    try:
+        vmapped(normals, batches, [0.0], mean_score)
+    except Exception as error:
+        if name == AUTO:
+            return in_place
+        raise SettingError(
+            f"`backend=vmap` cannot score {type(model).__name__} ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}). Use backend=in_place, or auto."
+        ) from error
+    if name == "vmap":
+        return vmapped
+    seconds = [_seconds(each, normals, batches) for each in (in_place, vmapped)]
+    return vmapped if seconds[1] < seconds[0] else in_place
+
+
+def _seconds(backend: Backend, normals: Tensor, batches: Sequence[Any]) -> float:
+    device = normals.device
+    backend(normals, batches, [0.0], mean_score)
+    _wait_for(device)
+    started = time.perf_counter()
+    backend(normals, batches, [0.0], mean_score)
+    _wait_for(device)
+    return time.perf_counter() - started
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

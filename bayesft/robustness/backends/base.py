@@ -1,0 +1,57 @@
+"""What a backend is."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+Reduce = Callable[[Tensor], Tensor]
+"""From a draw's raw score, one value per image or a 0-d tensor, to what is kept of it."""
+
+
+class Backend(Protocol):
+    """A way to score a network under several draws.
+
+    Every backend gives the same scores on the same draws, to float tolerance.
+    """
+
+    def __call__(
+        self, normals: Tensor, batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+    ) -> Tensor:
+        """Score D draws at S sigmas.
+
+        Args:
+            normals: float32, shape `(D, count)`, on the weights' device.
+            batches: D batches of one length, on that device.
+            sigmas: S strengths.
+            reduce: what is kept of each score.
+
+        Returns:
+            shape `(D, S, *shape of what is kept)`, on that device; nothing waits for it.
+        """
+
+    def chunk(self, batch: Any) -> int:
+        """Return how many draws with batches such as this one to score at once."""
+
+
+def mean_score(scores: Tensor) -> Tensor:
+    """Return a draw's score: shape `(1,)`, float64 where the device has it."""
+    return scores.mean(dtype=_widest(scores)).reshape(1)
+
+
+def mean_and_variance(scores: Tensor) -> Tensor:
+    """Return a draw's score and the variance between its images, shape `(2,)`.
+
+    The variance is NaN where there is one score for the whole batch.
+    """
+    wide = scores.to(_widest(scores))
+    mean = wide.mean()
+    if scores.ndim == 0 or len(scores) < 2:
+        return torch.stack([mean, torch.full_like(mean, torch.nan)])
+    return torch.stack([mean, wide.var()])
+
+
+def _widest(scores: Tensor) -> torch.dtype:
+    # Apple's GPUs know no float64.
+    return torch.float32 if scores.device.type == "mps" else torch.float64

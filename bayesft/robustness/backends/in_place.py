@@ -1,0 +1,45 @@
+"""One draw after the other, written into the network itself: works for any network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bayesft.drift import DriftingWeights
+from bayesft.robustness.backends.base import Reduce
+from bayesft.robustness.score import Score
+
+# Normals whose drift is computed at once: few calls for a small network, and they stay
+# in the cache.
+_NORMALS = 1 << 18
+_DRAWS = 32
+
+
+class InPlace:
+    """Writes each draw's weights into the network. Use inside the weights' context.
+
+    Args:
+        model: in the mode that it is to be scored in.
+        weights: of `model`.
+        score: a function of (model, batch).
+    """
+
+    def __init__(self, model: nn.Module, weights: DriftingWeights, score: Score) -> None:
+        self.model = model
+        self.weights = weights
+        self.score = score
+
+    def __call__(
+        self, normals: Tensor, batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+    ) -> Tensor:
+        kept = []
+        for sigma in sigmas:
+            rows = self.weights.rows(normals, sigma)
+            for row, batch in zip(rows, batches, strict=True):
+                self.weights.write(row)
+                kept.append(reduce(self.score(self.model, batch)))
+        return torch.stack(kept).unflatten(0, (len(sigmas), len(batches))).transpose(0, 1)
+
+    def chunk(self, batch: Any) -> int:
+        return max(1, min(_DRAWS, _NORMALS // self.weights.count))

@@ -1,0 +1,102 @@
+"""Many draws in one call, by `torch.func.vmap`: for networks that leave a GPU idle."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from bayesft.drift import DriftingWeights
+from bayesft.robustness.backends.base import Reduce, mean_score
+from bayesft.robustness.images import stacked, tensors_of
+from bayesft.robustness.score import Score
+
+# On a CPU, what stays in a cache.
+_CPU_BYTES = 1 << 24
+# Of the memory that is free on a GPU.
+_GPU_SHARE = 0.25
+# Normals and weights.
+_COPIES = 2
+
+
+class Vmapped:
+    """Scores a chunk of draws as one batch of networks; the network keeps its own weights.
+
+    Networks that update BatchNorm's statistics, are random in eval mode, or whose
+    control flow depends on their data cannot be vectorised: PyTorch raises.
+
+    Args: see `InPlace`.
+    """
+
+    def __init__(self, model: nn.Module, weights: DriftingWeights, score: Score) -> None:
+        self.model = model
+        self.weights = weights
+        self.scored = _Scored(model, score)
+        self._activations: dict[int, int] = {}
+
+    def __call__(
+        self, normals: Tensor, batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+    ) -> Tensor:
+        images = stacked(batches)
+
+        def one(weights: dict[str, Tensor], batch: Any) -> Tensor:
+            return reduce(functional_call(self.scored, weights, (batch,)))
+
+        kept = []
+        for sigma in sigmas:
+            try:
+                drifted = self.weights.stacked(self.weights.rows(normals, sigma))
+                prefixed = {f"model.{name}": weight for name, weight in drifted.items()}
+                kept.append(vmap(one)(prefixed, images))
+            except torch.OutOfMemoryError:
+                if len(batches) == 1:
+                    raise
+                half = len(batches) // 2
+                parts = [
+                    self(normals[part], batches[part], [sigma], reduce)
+                    for part in (slice(half), slice(half, None))
+                ]
+                kept.append(torch.cat(parts).squeeze(1))
+        return torch.stack(kept, dim=1)
+
+    def chunk(self, batch: Any) -> int:
+        device = self.weights.device
+        budget = _CPU_BYTES
+        if device.type == "cuda":
+            budget = int(_GPU_SHARE * torch.cuda.mem_get_info(device)[0])
+        size = sum(tensor.numel() for tensor in tensors_of(batch))
+        if size not in self._activations:
+            self._activations[size] = self._measure(batch)
+        each = _COPIES * 4 * self.weights.count + self._activations[size]
+        return max(1, budget // each)
+
+    def _measure(self, batch: Any) -> int:
+        """Return the bytes that the modules of the network give out for one batch."""
+        total = 0
+
+        def add(module: nn.Module, inputs: Any, output: Any) -> None:
+            nonlocal total
+            if isinstance(output, Tensor):
+                total += output.numel() * output.element_size()
+
+        leaves = [module for module in self.model.modules() if not any(module.children())]
+        hooks = [module.register_forward_hook(add) for module in leaves]
+        try:
+            mean_score(self.scored(batch))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return total
+
+
+class _Scored(nn.Module):
+    """A score as a module, so that `functional_call` can exchange the weights beneath it."""
+
+    def __init__(self, model: nn.Module, score: Score) -> None:
+        super().__init__()
+        self.model = model
+        self.score = score
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.score(self.model, batch)

@@ -1,0 +1,70 @@
+"""How far apart two networks are on the same chips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bayesft.errors import SettingError
+from bayesft.robustness import statistics
+from bayesft.robustness.curve import Curve
+
+
+@dataclass(frozen=True)
+class DifferencePoint:
+    """The difference of two networks' mean scores at one sigma, and its standard error."""
+
+    sigma: float
+    value: float
+    stderr: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two curves' mean scores and its standard error.
+
+    Attributes:
+        value: of the means over sigmas.
+        stderr: of `value`.
+        points: the same for each sigma.
+    """
+
+    value: float
+    stderr: float
+    points: tuple[DifferencePoint, ...] = ()
+
+
+def paired_difference(curve: Curve, baseline: Curve) -> Difference:
+    """Return `curve.mean - baseline.mean` with the standard error of the difference.
+
+    The two curves were measured on the same chips, so what a chip does to both
+    networks cancels out: the error is that of the draws' differences, for as many
+    draws as both curves have. Curves of as many draws and images also share their
+    images.
+
+    Raises:
+        SettingError: the curves do not share seed and sigmas, or hold no scores.
+    """
+    if curve.scores is None or baseline.scores is None:
+        raise SettingError("A paired difference needs curves with scores: load them from JSON.")
+    ours, theirs = (
+        {"seed": each.seed, "sigmas": each.sigmas, "folds": each.strata}
+        for each in (curve, baseline)
+    )
+    if ours != theirs:
+        raise SettingError(
+            f"A paired difference needs the same chips and sigmas, but got curves of {ours} and "
+            f"{theirs}. Evaluate both with the same settings."
+        )
+    size = len(curve.points)
+    table = statistics.as_array([*curve.scores, *baseline.scores])
+
+    def stderr(weights: Sequence[float]) -> float:
+        signed = [*weights, *(-weight for weight in weights)]
+        return statistics.combined_stderr(table, signed, curve.strata)
+
+    points = tuple(
+        DifferencePoint(
+            ours.sigma, ours.mean - theirs.mean, stderr([float(i == j) for j in range(size)])
+        )
+        for i, (ours, theirs) in enumerate(zip(curve.points, baseline.points, strict=True))
+    )
+    return Difference(curve.mean - baseline.mean, stderr([1 / size] * size), points)

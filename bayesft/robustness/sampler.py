@@ -1,0 +1,119 @@
+"""From requests for draws to their scores, whatever backend and however many processes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bayesft.drift import DriftingWeights, standard_normals
+from bayesft.robustness.backends import AUTO, Backend, Reduce, choose, mean_score
+from bayesft.robustness.images import ImagePool, to_device
+from bayesft.robustness.score import Score
+from bayesft.robustness.sharing import gathered, share
+
+_PROBED = 4
+
+
+@dataclass(frozen=True)
+class Request:
+    """One draw to be scored.
+
+    Attributes:
+        chip: its number.
+        sigmas: the strengths to score it at.
+        images: which images to score it on, their indices.
+    """
+
+    chip: int
+    sigmas: tuple[float, ...]
+    images: Tensor
+
+
+class Sampler:
+    """Scores draws of one network. Use inside the weights' context, in eval mode.
+
+    Args:
+        model: what is scored.
+        weights: of `model`.
+        pool: the images.
+        score: a function of (model, batch).
+        seed: of the chips.
+        backend: `auto`, or a backend's name.
+        distributed: divide the requests over the processes of `torch.distributed`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        weights: DriftingWeights,
+        pool: ImagePool,
+        score: Score,
+        *,
+        seed: int,
+        backend: str = AUTO,
+        distributed: bool = False,
+    ) -> None:
+        self.model = model
+        self.weights = weights
+        self.pool = pool
+        self.score = score
+        self.seed = seed
+        self.distributed = distributed
+        self._name = backend
+        self._backend: Backend | None = None
+        self._buffer: Tensor | None = None
+
+    def __call__(self, requests: Sequence[Request], reduce: Reduce = mean_score) -> list[Tensor]:
+        """Return, for each request, what `reduce` kept: `(sigmas, width)`, float64 on the CPU.
+
+        The device is waited for once.
+        """
+        mine = share(len(requests), distributed=self.distributed)
+        kept = [each.flatten(0, 1) for each in self._score([requests[i] for i in mine], reduce)]
+        if not kept:
+            # More processes than draws.
+            kept = [torch.zeros(0, len(reduce(torch.zeros(2))), dtype=torch.float64)]
+        lengths = [len(request.sigmas) for request in requests]
+        rows = torch.cat(kept).to(self.weights.device)
+        pieces = gathered(rows, lengths, distributed=self.distributed)
+        table = torch.cat(pieces).cpu().double()
+        return list(table.split(lengths))
+
+    def _score(self, requests: Sequence[Request], reduce: Reduce) -> Iterator[Tensor]:
+        """Yield `(draws, sigmas, width)` for each chunk of requests of one form, in order."""
+        device = self.weights.device
+        batches = self.pool.batches([request.images for request in requests], seed=self.seed)
+        for (sigmas, _), group in groupby(requests, key=lambda r: (r.sigmas, len(r.images))):
+            waiting = list(group)
+            size = 1
+            while waiting:
+                ready = [
+                    to_device(batch, device) for batch in islice(batches, min(size, len(waiting)))
+                ]
+                if self._backend is None:
+                    self._backend = self._choose(ready[0], waiting[0])
+                chunk, waiting = waiting[: len(ready)], waiting[len(ready) :]
+                normals = self._normals([request.chip for request in chunk])
+                yield self._backend(normals, ready, sigmas, reduce)
+                size = self._backend.chunk(ready[0])
+
+    def _choose(self, batch: Any, request: Request) -> Backend:
+        def probe() -> tuple[Tensor, list[Any]]:
+            return self._normals([request.chip] * _PROBED), [batch] * _PROBED
+
+        return choose(self._name, self.model, self.weights, self.score, probe=probe)
+
+    def _normals(self, chips: Sequence[int]) -> Tensor:
+        device, shape = self.weights.device, (len(chips), self.weights.count)
+        if device.type == "cpu":
+            # New memory each time would cost more than the normals.
+            if self._buffer is None or self._buffer.shape != shape:
+                self._buffer = torch.empty(shape, dtype=torch.float32, device="cpu")
+            return standard_normals(self.seed, chips, self.weights.count, out=self._buffer)
+        # In page-locked memory, so that the copy waits for nothing.
+        pinned = torch.empty(shape, pin_memory=device.type == "cuda", device="cpu")
+        rows = standard_normals(self.seed, chips, self.weights.count, out=pinned)
+        return rows.to(device, non_blocking=True)

@@ -1,0 +1,122 @@
+"""When to stop drawing, without a bias from stopping.
+
+An evaluation that stops when its own standard error is small enough stops more
+readily when its scores happen to agree, and the mean of what it has then is biased.
+Here draw k belongs to fold k mod F, and how many draws of a fold count is decided
+by the *other* folds' scores alone. A fold's number of scores is then independent of
+the fold's scores, so its mean is exactly unbiased whatever the rule looks at; and so
+is the mean of the F means, whose weights are fixed.
+
+All folds are looked at after the same numbers of draws, which were fixed before the
+first one. Since any two sets of others share most of their scores, the folds stop at
+the same look or at neighbouring ones, and little is drawn that does not count.
+
+t      the wanted standard error of the mean of the F means
+n      draws of each fold;  s^2  the variance of the scores, pooled over the other folds
+With s^2 / (F n) = t^2 the standard error is t.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bayesft.robustness.statistics import unseen
+
+FOLDS = 8
+# Draws of a fold before it can stop.
+LEAST = 4
+# From one look to the next.
+GROWTH = 1.15
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a fold's draws are enough, by the other folds' scores.
+
+    Args:
+        target: t.
+        images: in a draw.
+        worst: the worst score.
+        looks: the numbers of draws of each fold after which to look; the last one
+            ends the evaluation in any case.
+    """
+
+    target: float
+    images: int
+    worst: float
+    looks: tuple[int, ...]
+
+    def enough(self, others: Sequence[Sequence[float]]) -> bool:
+        """Whether n draws of every fold give the target, by those of the other folds.
+
+        Scores that all agree have not shown that there is no error: what no image has
+        shown (`statistics.unseen`) has to be below the target as well.
+
+        Args:
+            others: F - 1 lists of n scores.
+        """
+        folds, n = len(others) + 1, len(others[0])
+        means = [math.fsum(scores) / n for scores in others]
+        squares = math.fsum(
+            (score - mean) ** 2
+            for scores, mean in zip(others, means, strict=True)
+            for score in scores
+        )
+        degrees = len(others) * (n - 1)
+        # By as much as the estimated error is itself unsure.
+        aim = self.target * (1 - 1 / math.sqrt(2 * degrees))
+        hidden = unseen(math.fsum(means) / len(means), self.worst, folds * n * self.images)
+        return squares / degrees / (folds * n) <= aim**2 and hidden <= self.target
+
+
+def make_looks(first: int, most: int) -> tuple[int, ...]:
+    """Return the numbers of draws of a fold to look after.
+
+    Args:
+        first: the first look, such as a pilot's guess; at least `LEAST` is taken.
+        most: the last one; below 2 there is no error to look at, so 2 is taken.
+    """
+    most = max(2, most)
+    looks = [min(max(first, LEAST), most)]
+    while looks[-1] < most:
+        looks.append(min(most, math.ceil(looks[-1] * GROWTH)))
+    return tuple(looks)
+
+
+class Folds:
+    """The scores of all folds at one sigma, and how many draws of each count.
+
+    Args:
+        rule: says when it is enough.
+        folds: F.
+    """
+
+    def __init__(self, rule: Rule, folds: int = FOLDS) -> None:
+        self.rule = rule
+        self.scores: list[list[float]] = [[] for _ in range(folds)]
+        self._stops: list[int | None] = [None] * folds
+        self._look = 0
+
+    @property
+    def missing(self) -> range:
+        """The numbers, within each fold, of the draws to make next; empty when all is done."""
+        if None not in self._stops:
+            return range(0)
+        return range(len(self.scores[0]), self.rule.looks[self._look])
+
+    def add(self, scores: Sequence[Sequence[float]]) -> None:
+        """Take the scores of the missing draws, a list for each fold, and look."""
+        for own, fresh in zip(self.scores, scores, strict=True):
+            own.extend(fresh)
+        n = self.rule.looks[self._look]
+        last = self._look == len(self.rule.looks) - 1
+        for fold, stop in enumerate(self._stops):
+            others = self.scores[:fold] + self.scores[fold + 1 :]
+            if stop is None and (last or self.rule.enough(others)):
+                self._stops[fold] = n
+        self._look += not last
+
+    @property
+    def used(self) -> list[list[float]]:
+        """The scores that count, by fold."""
+        return [own[:stop] for own, stop in zip(self.scores, self._stops, strict=True)]

@@ -1,0 +1,45 @@
+"""Dividing draws over the processes of a distributed training."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def share(count: int, *, distributed: bool) -> range:
+    """Return which of `count` pieces of work this process does: all, or every n-th."""
+    if not distributed:
+        return range(count)
+    return range(dist.get_rank(), count, dist.get_world_size())
+
+
+def gathered(rows: Tensor, lengths: Sequence[int], *, distributed: bool) -> list[Tensor]:
+    """Return the rows of every piece of work, in order, the same in every process.
+
+    Args:
+        rows: the rows of this process's pieces, one after the other, `(n, width)`.
+        lengths: how many rows each piece has, all processes' pieces together.
+        distributed: whether there are other processes.
+    """
+    if not distributed:
+        return list(rows.split(list(lengths)))
+    size = dist.get_world_size()
+    totals = [sum(lengths[rank::size]) for rank in range(size)]
+    padded = torch.zeros(max(totals), rows.shape[1], dtype=rows.dtype, device=rows.device)
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in range(size)]
+    dist.all_gather(parts, padded)
+    pieces: list[Tensor] = [padded] * len(lengths)
+    for rank, (part, total) in enumerate(zip(parts, totals, strict=True)):
+        pieces[rank::size] = part[:total].split(list(lengths[rank::size]))
+    return pieces
+
+
+def agreed(value: float, *, device: torch.device, distributed: bool) -> float:
+    """Return the mean of the processes' values: one that all of them go on with."""
+    if not distributed:
+        return value
+    total = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.all_reduce(total)
+    return float(total) / dist.get_world_size()

@@ -1,0 +1,136 @@
+"""What the scores of draws tell: means, their errors, quantiles. Pure functions.
+
+Draws are numbered, and draw k belongs to stratum k mod H. A mean is the mean of the
+H strata's means. A fixed number of draws is one stratum (H = 1); an evaluation that
+stops by itself has one for each of its folds (see `sequential`).
+
+scores  S x K, NaN where a draw was not made at a sigma
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+
+
+def as_array(rows: Sequence[Sequence[float | None]]) -> Array:
+    """Return rows of scores, of any lengths and with gaps, as S x K with NaN in the gaps."""
+    table = np.full((len(rows), max(map(len, rows))), np.nan)
+    for row, scores in zip(table, rows, strict=True):
+        row[: len(scores)] = [math.nan if score is None else score for score in scores]
+    return table
+
+
+def mean(scores: Array, strata: int = 1) -> float:
+    """Return the mean of the strata's means of K scores, gaps left out."""
+    parts = [scores[stratum::strata] for stratum in range(strata)]
+    return math.fsum(math.fsum(_present(part)) / len(_present(part)) for part in parts) / strata
+
+
+def std(scores: Array, strata: int = 1) -> float:
+    """Return the standard deviation of K scores, pooled over the strata; NaN for one score."""
+    parts = [_present(scores[stratum::strata]) for stratum in range(strata)]
+    degrees = sum(len(part) - 1 for part in parts)
+    if degrees == 0:
+        return math.nan
+    return math.sqrt(math.fsum(_products(part, part) for part in parts) / degrees)
+
+
+def covariances(scores: Array, strata: int = 1) -> Array:
+    """Return the S x S covariances of the means of the S rows.
+
+    In a stratum where row i has n_i scores, row j has n_j, and n_ij draws are in
+    both, the covariance of the two means is c_ij n_ij / (n_i n_j). The strata are
+    draws like any others, so c_ij, the covariance of a draw's two scores, is one: it
+    is pooled over them. NaN where there are not two draws to estimate it from.
+    """
+    rows = len(scores)
+    products, degrees, factors = np.zeros((3, rows, rows))
+    for stratum in range(strata):
+        part = scores[:, stratum::strata]
+        there = ~np.isnan(part)
+        counts = there.sum(axis=1)
+        for i, j in itertools.combinations_with_replacement(range(rows), 2):
+            both = there[i] & there[j]
+            shared = int(both.sum())
+            if shared:
+                products[i, j] += _products(part[i, both], part[j, both])
+                degrees[i, j] += shared - 1
+                factors[i, j] += shared / (counts[i] * counts[j]) / strata**2
+    with np.errstate(invalid="ignore"):
+        upper = np.where(factors > 0, products / degrees, 0.0) * factors
+    return np.triu(upper) + np.triu(upper, 1).T
+
+
+def combined_stderr(scores: Array, weights: Sequence[float], strata: int = 1) -> float:
+    """Return the standard error of the sum of `weights[i]` times the mean of row i.
+
+    The rows share their draws, so their errors are not independent.
+    """
+    vector = np.asarray(weights, dtype=np.float64)
+    variance = float(vector @ covariances(scores, strata) @ vector)
+    # With rows of unequal length the estimated covariances can contradict each other.
+    return math.sqrt(max(variance, 0.0)) if not math.isnan(variance) else math.nan
+
+
+def trapezoid_weights(places: Sequence[float]) -> list[float]:
+    """Return the weights of the trapezoid rule, divided by the interval's length: sum 1."""
+    if len(places) == 1:
+        return [1.0]
+    x = np.asarray(places, dtype=np.float64)
+    steps = np.diff(x)
+    weights = np.zeros(len(x))
+    weights[:-1] += steps / 2
+    weights[1:] += steps / 2
+    return (weights / (x[-1] - x[0])).tolist()
+
+
+def quantile(scores: Array, level: float) -> float:
+    """Return a quantile of the scores present, by linear interpolation."""
+    return float(np.quantile(_present(scores), level))
+
+
+def quantile_interval(
+    scores: Array, level: float, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Return an interval of confidence for the quantile, from order statistics.
+
+    It assumes nothing of the scores' distribution. An end that the number of scores
+    cannot give is NaN: the lower one of a 5 % quantile takes 72 scores.
+    """
+    # SciPy's statistics take half a second to import.
+    from scipy.stats import quantile_test
+
+    interval = quantile_test(_present(scores), p=level).confidence_interval(confidence)
+    return float(interval.low), float(interval.high)
+
+
+def unseen(mean: float, worst: float, images: int) -> float:
+    """Return how far the mean may be off by what happens too rarely to have been seen.
+
+    Something that none of n images shows has a probability of up to 3/n, with 95 %
+    confidence (the "rule of three"), and can cost all that is above the worst score.
+    """
+    return 3 * abs(mean - worst) / images
+
+
+def student_margin(stderr: float, degrees: int, confidence: float = CONFIDENCE) -> float:
+    """Return half the width of Student's interval for a mean; NaN without a degree of freedom."""
+    from scipy.special import stdtrit
+
+    return stderr * float(stdtrit(degrees, (1 + confidence) / 2)) if degrees > 0 else math.nan
+
+
+def _present(scores: Array) -> Array:
+    return scores[~np.isnan(scores)]
+
+
+def _products(a: Array, b: Array) -> float:
+    """Return the sum of the products of the deviations from the means."""
+    return math.fsum((a - math.fsum(a) / len(a)) * (b - math.fsum(b) / len(b)))

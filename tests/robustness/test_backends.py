@@ -1,0 +1,180 @@
+"""Backends agree on the same draws, and refuse by name what they cannot do."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, drifted, standard_normals
+from bayesft.errors import SettingError
+from bayesft.models import MLP, LeNet5
+from bayesft.robustness import accuracy, evaluate
+from bayesft.robustness.backends import InPlace, Vmapped, choose, mean_score
+from bayesft.robustness.images import draw_indices
+
+DRIFT = LogNormalDrift()
+
+
+def data(side: int = 12, n: int = 60) -> TensorDataset:
+    generator = torch.Generator().manual_seed(0)
+    return TensorDataset(
+        torch.rand(n, 1, side, side, generator=generator),
+        torch.randint(0, 10, (n,), generator=generator),
+    )
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return {
+        "mlp": lambda: MLP(image_size=12, hidden=(20,)),
+        "lenet5": lambda: LeNet5(image_size=12),
+        "batch norm": lambda: LeNet5(image_size=12, norm="batch"),
+        "large": lambda: MLP(image_size=12, hidden=(300, 300)),
+    }[name]()
+
+
+def confidence(model, batch):
+    """A smooth score: close is close, where accuracy could jump at a tie."""
+    images, labels = batch
+    return model(images).softmax(1).gather(1, labels[:, None])[:, 0]
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet5", "batch norm", "large"])
+def test_backends_agree_and_leave_the_network_as_it_was(name):
+    model = network(name)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    curves = [
+        evaluate(
+            model, data(), DRIFT, [0.0, 0.4, 0.9], 20, images_per_draw=8, score=confidence,
+            backend=backend,
+        )
+        for backend in ("in_place", "vmap")
+    ]  # fmt: skip
+    torch.testing.assert_close(*(torch.tensor(c.scores) for c in curves), rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("backend", ["in_place", "vmap"])
+def test_a_score_is_that_of_the_chip_of_its_number(backend):
+    """Whatever the chunks: draw k is Chip(seed, k) on the images of place k."""
+    model, images = network("lenet5").eval(), data()
+    curve = evaluate(
+        model, images, DRIFT, [0.5], 40, images_per_draw=7, seed=9, score=confidence,
+        backend=backend,
+    )  # fmt: skip
+    for k in (0, 17, 39):
+        batch = images[draw_indices(k, images=7, total=60, seed=9)]
+        with torch.no_grad(), drifted(model, DRIFT, 0.5, Chip(9, k)):
+            expected = confidence(model, batch).mean().item()
+        assert curve.scores[0][k] == pytest.approx(expected, abs=1e-5)
+
+
+def test_in_place_is_the_same_to_the_bit_however_many_draws_there_are():
+    model = network("lenet5")
+    few, many = (
+        evaluate(model, data(), DRIFT, [0.3, 0.9], draws, images_per_draw=10).scores
+        for draws in (11, 50)
+    )
+    assert [row[:11] for row in many] == list(few)
+
+
+class Branches(nn.Module):
+    """Its control flow depends on its data."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(144, 10)
+
+    def forward(self, images):
+        logits = self.linear(images.flatten(1))
+        return logits if logits.sum().item() > 0 else -logits
+
+
+def test_auto_serves_what_vmap_cannot_and_vmap_says_so():
+    assert evaluate(Branches(), data(), DRIFT, [0.5], 4).points[0].draws == 4
+    with pytest.raises(SettingError, match=r"`backend=vmap` cannot score Branches.*in_place"):
+        evaluate(Branches(), data(), DRIFT, [0.5], 4, backend="vmap")
+
+
+def test_on_a_cpu_auto_is_in_place():
+    model = network("mlp")
+    with DriftingWeights(model, DRIFT) as weights:
+        assert isinstance(choose("auto", model, weights, accuracy, probe=None), InPlace)
+
+
+def test_an_unknown_backend_lists_the_known():
+    with pytest.raises(SettingError, match=r"`backend` to be one of auto, in_place, vmap.*'fast'"):
+        evaluate(network("mlp"), data(), DRIFT, [0.5], 2, backend="fast")
+
+
+def test_chunks_of_vmap_fit_into_memory_and_are_halved_when_they_do_not(monkeypatch):
+    model = network("mlp").eval()
+    batches = [list(data()[torch.arange(k, k + 6)]) for k in range(8)]
+    sizes = []
+
+    class Small(Vmapped):
+        """As if memory held no more than two draws."""
+
+        def __call__(self, normals, batches, sigmas, reduce):
+            sizes.append(len(batches))
+            return super().__call__(normals, batches, sigmas, reduce)
+
+    stacked = DriftingWeights.stacked
+
+    def limited(self, rows):
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError("as if")
+        return stacked(self, rows)
+
+    with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
+        normals = standard_normals(0, range(8), weights.count)
+        whole = Vmapped(model, weights, confidence)(normals, batches, [0.3, 0.6], mean_score)
+        monkeypatch.setattr(DriftingWeights, "stacked", limited)
+        halved = Small(model, weights, confidence)(normals, batches, [0.3, 0.6], mean_score)
+    assert max(sizes) == 8
+    assert sizes.count(2) == 8
+    torch.testing.assert_close(halved, whole)
+
+
+def test_a_larger_network_has_smaller_chunks():
+    batch = list(data()[torch.arange(6)])
+    chunks = []
+    for name in ("mlp", "large"):
+        model = network(name)
+        with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
+            for backend in (InPlace, Vmapped):
+                chunks.append(backend(model, weights, accuracy).chunk(batch))
+    assert chunks[0] > chunks[2] >= 1
+    assert chunks[1] > chunks[3] >= 1
+
+
+@pytest.mark.parametrize("backend", ["in_place", "vmap"])
+def test_autocast_computes_with_the_drifted_weights(backend):
+    """Autocast keeps casted weights: all draws but the first would be scored with the old ones."""
+    model, images = network("mlp").eval(), data()
+    with torch.autocast("cpu", torch.bfloat16):
+        curve = evaluate(
+            model, images, DRIFT, [0.9], 6, images_per_draw=60, score=confidence, backend=backend
+        )
+        for k, score in enumerate(curve.scores[0]):
+            torch.clear_autocast_cache()
+            with torch.no_grad(), drifted(model, DRIFT, 0.9, Chip(0, k)):
+                # Computed in bfloat16, of 8 bits.
+                assert model(images.tensors[0]).dtype == torch.bfloat16
+                expected = confidence(model, images.tensors).mean().item()
+            assert score == pytest.approx(expected, abs=5e-3)
+        assert len(set(curve.scores[0])) == 6
+        after = model(images.tensors[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(after, model(images.tensors[0]))
+
+
+def test_workers_bring_the_same_images():
+    model = network("mlp")
+    curves = [
+        evaluate(
+            model, DataLoader(data(), num_workers=workers), DRIFT, [0.5], 5, images_per_draw=20
+        )
+        for workers in (0, 1)
+    ]
+    assert curves[0].scores == curves[1].scores

@@ -1,0 +1,28 @@
+"""Curves of earlier formats stay readable."""
+
+import math
+
+from bayesft.robustness import Curve
+
+# As BayesFT wrote it before curves had folds, a target, and a quantile's interval.
+FORMAT_1 = """{
+ "format": 1, "seed": 3,
+ "points": [
+  {"sigma": 0.3, "mean": 0.75, "stderr": 0.25, "std": 0.3535533905932738, "quantile05": 0.525,
+   "draws": 2, "images": 20, "nonfinite": 0}
+ ],
+ "scores": [[0.5, 1.0]]
+}"""
+
+
+def test_format_1(tmp_path):
+    (tmp_path / "c.json").write_text(FORMAT_1)
+    curve = Curve.from_json(tmp_path / "c.json")
+    assert (curve.mean, curve.stderr, curve.strata, curve.reached) == (0.75, 0.25, 1, True)
+    assert math.isnan(curve.points[0].quantile05_low)
+
+
+def test_format_1_as_csv(tmp_path):
+    header = "sigma,mean,stderr,std,quantile05,draws,images,nonfinite"
+    (tmp_path / "c.csv").write_text(f"{header}\n0.3,0.75,0.25,0.35,0.525,2,20,0\n")
+    assert Curve.from_csv(tmp_path / "c.csv").points[0].mean == 0.75

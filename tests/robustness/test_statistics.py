@@ -1,0 +1,128 @@
+"""Errors of means and areas whose draws are shared, and of quantiles."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bayesft.robustness import Curve, CurvePoint, paired_difference
+from bayesft.robustness import statistics as stats
+from bayesft.robustness.statistics import as_array
+
+
+def simulated(rng, rows, strata, counts):
+    """Scores of draws that two sigmas share, `counts[i][h]` of them in stratum h of row i."""
+    length = strata * max(max(row) for row in counts)
+    common = rng.normal(size=length)
+    table = np.full((rows, length), np.nan)
+    for i, row in enumerate(counts):
+        for h, count in enumerate(row):
+            places = np.arange(h, strata * count, strata)
+            table[i, places] = common[places] + 0.5 * rng.normal(size=count)
+    return table
+
+
+@pytest.mark.parametrize(
+    ("strata", "counts"),
+    [(1, [[30], [30]]), (2, [[20, 20], [20, 20]]), (2, [[10, 12], [30, 25]]), (1, [[8], [40]])],
+)
+def test_the_stated_error_of_a_combination_is_its_spread(strata, counts):
+    """Over 4000 simulations: of a sum, of a difference, of one row."""
+    rng = np.random.default_rng(0)
+    tables = [simulated(rng, 2, strata, counts) for _ in range(4000)]
+    for weights in ([0.5, 0.5], [1.0, -1.0], [1.0, 0.0]):
+        values = [
+            sum(w * stats.mean(row, strata) for w, row in zip(weights, table, strict=True))
+            for table in tables
+        ]
+        stated = [stats.combined_stderr(table, weights, strata) ** 2 for table in tables]
+        # The variance of 4000 means has a relative error of sqrt(2 / 4000).
+        assert np.mean(stated) == pytest.approx(np.var(values), rel=5 * math.sqrt(2 / 4000))
+
+
+def test_one_stratum_is_the_textbook():
+    scores = np.random.default_rng(1).normal(size=(3, 50))
+    means = scores.mean(axis=0)
+    assert stats.combined_stderr(scores, [1 / 3] * 3) == pytest.approx(
+        means.std(ddof=1) / math.sqrt(50)
+    )
+    assert stats.std(scores[0]) == pytest.approx(scores[0].std(ddof=1))
+    assert stats.mean(scores[0]) == pytest.approx(scores[0].mean())
+    assert stats.covariances(scores) == pytest.approx(np.cov(scores) / 50)
+
+
+def test_a_single_draw_has_no_error():
+    assert math.isnan(stats.combined_stderr(as_array([[0.5], [0.4]]), [0.5, 0.5]))
+    assert math.isnan(stats.std(as_array([[0.5]])[0]))
+
+
+def test_the_area_is_the_trapezoid_rule():
+    sigmas = [0.0, 0.1, 0.5, 2.0]
+    heights = np.array([1.0, 0.9, 0.4, 0.1])
+    weights = stats.trapezoid_weights(sigmas)
+    assert weights @ heights == pytest.approx(np.trapezoid(heights, sigmas) / 2.0)
+    assert sum(weights) == pytest.approx(1)
+    assert stats.trapezoid_weights([0.7]) == [1.0]
+
+
+def curve_of(scores, sigmas=(0.0, 0.5, 2.0), **settings) -> Curve:
+    points = tuple(
+        CurvePoint.from_scores(sigma, row, images=10 * len(row), **settings)
+        for sigma, row in zip(sigmas, scores, strict=True)
+    )
+    return Curve(points, tuple(map(tuple, scores)), 0)
+
+
+def test_the_areas_error_knows_that_the_sigmas_share_draws():
+    chips = np.random.default_rng(2).normal(0.5, 0.1, size=200)
+    curve = curve_of([chips, chips, chips])
+    # Three times the same scores: averaging them gains nothing.
+    assert curve.auc == pytest.approx(chips.mean())
+    assert curve.auc_stderr == pytest.approx(chips.std(ddof=1) / math.sqrt(200))
+
+
+def test_a_quantiles_interval_holds_it_as_often_as_it_says():
+    rng = np.random.default_rng(3)
+    true = -math.log(0.95)  # the 5 % quantile of the exponential distribution
+    held = 0
+    for _ in range(1000):
+        low, high = stats.quantile_interval(rng.exponential(size=100), 0.05)
+        held += low <= true <= high
+    # Order statistics promise at least 95 %.
+    assert held >= 950 - 4 * math.sqrt(1000 * 0.95 * 0.05)
+
+
+def test_a_quantiles_lower_end_takes_many_draws():
+    low, high = stats.quantile_interval(np.linspace(0, 1, 20), 0.05)
+    assert math.isnan(low)
+    assert high > 0.05
+    assert stats.quantile_interval(np.linspace(0, 1, 200), 0.05)[0] > 0
+
+
+def test_a_point_tells_the_worst_draw_and_the_quantile_with_its_interval():
+    scores = np.linspace(0.2, 1.0, 100)
+    point = CurvePoint.from_scores(0.5, list(scores), images=1000)
+    assert point.worst == 0.2
+    assert point.quantile05 == pytest.approx(np.quantile(scores, 0.05))
+    assert point.quantile05_low < point.quantile05 < point.quantile05_high
+    low, high = point.interval()
+    assert (low + high) / 2 == pytest.approx(point.mean)
+    assert high - point.mean == pytest.approx(1.984 * point.stderr, rel=0.01)
+
+
+def test_ten_images_that_are_all_right_do_not_make_it_certain():
+    point = CurvePoint.from_scores(0.0, [1.0] * 5, images=10)
+    assert (point.mean, point.stderr) == (1.0, 0.0)
+    assert point.interval()[0] == pytest.approx(0.7)
+    assert CurvePoint.from_scores(0.0, [1.0] * 5, images=10, worst_score=1.0).unseen == 0
+
+
+def test_a_paired_difference_at_each_sigma():
+    rng = np.random.default_rng(4)
+    chips = rng.normal(0.5, 0.1, size=100)
+    ours, theirs = [chips + 0.02, chips + 0.05, chips], [chips, chips, chips]
+    difference = paired_difference(curve_of(ours), curve_of(theirs))
+    assert [point.value for point in difference.points] == pytest.approx([0.02, 0.05, 0.0])
+    # The chips do the same to both: nothing is left to be unsure of.
+    assert max(point.stderr for point in difference.points) < 1e-9
+    assert difference.value == pytest.approx(0.07 / 3)
