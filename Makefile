@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-SOURCES := bayesft callbacks hydra_plugins tests train.py search.py
+SOURCES := bayesft callbacks hydra_plugins tests benchmarks train.py search.py
 
 .DEFAULT_GOAL := help
 .PHONY: help search test test-all lint format clean

@@ -1,0 +1,213 @@
+"""What an evaluation under drift costs, against plain forward passes and a plain loop.
+
+    python benchmarks/drift_evaluation.py --data-dir data --json ratios.json
+
+Everything is measured in this one run, side by side; ratios of medians are printed.
+
+  a  plain forward passes of the same images, in memory, without drift: the floor
+  b  a plain loop: reload the state dict, multiply by exp(Normal.sample()), pass over
+     the whole validation set; 20 draws
+  c  `evaluate` at equal work: as many draws, images and sigmas as a has batches
+  d  `evaluate` at equal standard error: `target_stderr` is what b has
+"""
+
+import argparse
+import json
+import logging
+import math
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.distributions import Normal
+from torch.utils.data import TensorDataset
+
+from bayesft.data import MNISTDataModule
+from bayesft.drift import LogNormalDrift
+from bayesft.methods import ERM
+from bayesft.models import MLP, LeNet5
+from bayesft.robustness import Curve, accuracy, evaluate
+
+DRIFT = LogNormalDrift()
+SIGMA = 0.9
+CURVE_SIGMAS = [round(0.1 * i, 1) for i in range(16)]
+PASSES = 20
+# On a CPU the fastest per image, for b as well.
+BATCH = 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data-dir", default="data", help="holds MNIST, or will (torchvision's)")
+    parser.add_argument("--json", type=Path, help="write the ratios to this file")
+    arguments = parser.parse_args()
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*(many workers|LeafSpec).*")
+    print(f"{processor()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
+
+    data = MNISTDataModule(data_dir=arguments.data_dir, image_size=28, val_size=5000)
+    data.prepare_data()
+    data.setup()
+    lenet5, mlp = trained(LeNet5, data), trained(MLP, data)
+    resnet18 = torchvision.models.resnet18(num_classes=10)
+    resnet18.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    resnet18.maxpool = nn.Identity()
+    pictures = TensorDataset(torch.rand(512, 3, 32, 32), torch.randint(0, 10, (512,)))
+
+    ratios = {}
+    print("c over a, equal work")
+    for name, network, images, draws, size, repeats in (
+        ("lenet5", lenet5, data.test_set, 100, 100, 9),
+        ("mlp", mlp, data.test_set, 100, 100, 25),
+        ("resnet18", resnet18, pictures, 8, 64, 3),
+    ):
+        ratios[f"{name}_over_floor"] = over_floor(network, images, draws, size, repeats)
+        print(f"  {name:9} {draws} draws x {size} images   {ratios[f'{name}_over_floor']:.3f}")
+    ratios |= equal_error(lenet5, data.test_set)
+    ratios |= whole_curve(lenet5, data.test_set)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(ratios, indent=1) + "\n")
+
+
+def over_floor(
+    network: nn.Module, images: TensorDataset, draws: int, size: int, repeats: int
+) -> float:
+    """Return c over a: the median of ratios of neighbours in time."""
+    network.eval()
+    shuffled = torch.randperm(len(images))
+    batches = [images[shuffled[torch.arange(k * size, (k + 1) * size) % len(images)]][0]
+               for k in range(draws)]  # fmt: skip
+    plain = partial(forward_passes, network, batches)
+    ratios = []
+    plain()
+    for seed in range(repeats):
+        ours = partial(
+            evaluate, network, images, DRIFT, [SIGMA], draws, images_per_draw=size, seed=seed
+        )
+        floor, taken = seconds(plain), seconds(ours)
+        ratios.append(taken / floor)
+    return statistics.median(ratios)
+
+
+def equal_error(network: nn.Module, images: TensorDataset) -> dict[str, float]:
+    """Return b over d: forward images, and wall time."""
+    loops = [plain_loop(network, images, seed) for seed in range(3)]
+    scores = torch.cat([scores for scores, _ in loops])
+    target = float(scores.std()) / math.sqrt(PASSES)
+    counted = Counted()
+    times, curves = [], []
+    for seed in range(25):
+        ours = partial(
+            evaluate, network, images, DRIFT, [SIGMA], target_stderr=target, seed=seed,
+            score=counted,
+        )  # fmt: skip
+        times.append(seconds(ours, curves))
+    # The first one also builds what later ones find.
+    times, means = times[1:], torch.tensor([curve.mean for curve in curves])
+    loop_images, loop_time = PASSES * len(images), statistics.median(t for _, t in loops)
+    our_images, our_time = counted.images / len(curves), statistics.median(times)
+    print(f"\nb against d, LeNet-5, MNIST, sigma {SIGMA}, standard error {target:.4f}")
+    print(f"  b  {loop_images:9,.0f} images  {loop_time:8.3f} s   mean {scores.mean():.3f}")
+    print(f"  d  {our_images:9,.0f} images  {our_time:8.3f} s   mean {means.mean():.3f}, "
+          f"spread of {len(curves)} runs {means.std():.4f}")  # fmt: skip
+    ratios = {
+        "lenet5_images_ratio": loop_images / our_images,
+        "lenet5_walltime_ratio": loop_time / our_time,
+    }
+    print("  b/d" + "".join(f"  {name} {value:.0f}" for name, value in ratios.items()))
+    return ratios
+
+
+def whole_curve(network: nn.Module, images: TensorDataset) -> dict[str, float]:
+    """Return the time of a curve of 16 sigmas over that of 20 plain passes."""
+    batches = images.tensors[0].split(BATCH)
+    ratios, curves = [], []
+    for seed in range(3):
+        passes = PASSES * seconds(partial(forward_passes, network, batches))
+        ours = partial(
+            evaluate, network, images, DRIFT, CURVE_SIGMAS, target_stderr=0.01, seed=seed
+        )
+        ratios.append(seconds(ours, curves) / passes)
+    points = curves[-1].points
+    ratio = statistics.median(ratios)
+    print(f"\na curve of {len(points)} sigmas, largest standard error "
+          f"{max(point.stderr for point in points):.4f}, {sum(p.images for p in points):,} images "
+          f"in {sum(p.draws for p in points):,} draws:\n"
+          f"  {ratio:.2f} of the time of {PASSES} passes over {len(images):,} images")  # fmt: skip
+    return {"lenet5_curve_over_passes": ratio}
+
+
+def plain_loop(network: nn.Module, images: TensorDataset, seed: int) -> tuple[Tensor, float]:
+    """Return the score of each of 20 draws on all images, and the seconds taken."""
+    clean = {name: value.clone() for name, value in network.state_dict().items()}
+    batches = list(zip(*(part.split(BATCH) for part in images.tensors), strict=True))
+    torch.manual_seed(seed)
+    network.eval()
+    scores = []
+    started = time.perf_counter()
+    with torch.no_grad():
+        for _ in range(PASSES):
+            network.load_state_dict(clean)
+            for parameter in network.parameters():
+                parameter.mul_(Normal(0.0, SIGMA).sample(parameter.shape).exp())
+            correct = [(network(x).argmax(1) == y).sum() for x, y in batches]
+            scores.append(sum(correct) / len(images))
+        network.load_state_dict(clean)
+    return torch.stack(scores), time.perf_counter() - started
+
+
+@torch.no_grad()
+def forward_passes(network: nn.Module, batches: Sequence[Tensor]) -> None:
+    for images in batches:
+        network(images)
+
+
+class Counted:
+    """Accuracy that counts every image that goes forward, a pilot's too."""
+
+    def __init__(self) -> None:
+        self.images = 0
+
+    def __call__(self, model: nn.Module, batch: list[Tensor]) -> Tensor:
+        self.images += len(batch[0])
+        return accuracy(model, batch)
+
+
+def seconds(work: Callable[[], Curve | None], results: list | None = None) -> float:
+    started = time.perf_counter()
+    result = work()
+    taken = time.perf_counter() - started
+    if results is not None:
+        results.append(result)
+    return taken
+
+
+def trained(network: Callable[[], nn.Module], data: pl.LightningDataModule) -> nn.Module:
+    torch.manual_seed(0)
+    module = ERM(network(), num_classes=10, optimizer=partial(torch.optim.Adam, lr=0.003))
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    return module.model.eval()
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
