@@ -1,5 +1,6 @@
 """Folders that runs and searches write to."""
 
+import tempfile
 from pathlib import Path
 
 from bayesft.errors import SettingError
@@ -19,9 +20,8 @@ def make_writable(folder: Path, setting: str) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        # A name of its own: several processes may ask at once.
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise SettingError(
             f"The folder {folder} cannot be written to ({error.strerror or error}). Choose "

@@ -1,5 +1,6 @@
 """Measuring the score under drift while a network trains, and once at its end."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,7 @@ class DriftEvaluation(pl.Callback):
                 loader,
                 self.drift,
                 score=self.score,
+                prepare=functools.partial(_as_in_a_loop, trainer, module),
                 backend=self.backend,
                 distributed=trainer.world_size > 1,
                 **settings,
@@ -154,6 +156,13 @@ class DriftEvaluation(pl.Callback):
         values |= {f"{self.name}/{point.sigma:g}": point.mean for point in curve.points}
         # Every process has the whole curve: nothing to reduce.
         module.log_dict({f"{stage}/{key}": value for key, value in values.items()})
+
+
+def _as_in_a_loop(trainer: pl.Trainer, module: pl.LightningModule, batch: Any) -> Any:
+    """Return `batch` as Lightning's loops hand it to a step: its hooks and precision applied."""
+    batch = trainer.precision_plugin.convert_input(batch)
+    batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
+    return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
 
 
 def only_loader(loaders: Any, stage: str) -> DataLoader:

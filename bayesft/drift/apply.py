@@ -156,8 +156,9 @@ def drifted(model: nn.Module, drift: Drift, sigma: float, chip: Chip) -> Iterato
         SettingError: `sigma` is negative or not finite, or nothing in `model` drifts.
     """
     strength = check_sigma(sigma)
-    with DriftingWeights(model, drift) as weights:
-        normals = standard_normals(chip.seed, [chip.index], weights.count)
-        [row] = weights.rows(normals.to(weights.device), strength)
+    weights = DriftingWeights(model, drift)
+    normals = standard_normals(chip.seed, [chip.index], weights.count)
+    [row] = weights.rows(normals.to(weights.device), strength)
+    with weights:
         weights.write(row)
         yield model

@@ -30,7 +30,7 @@ class LogNormalDrift(Drift):
         return (weight * torch.exp(normal * sigma)).to(weight.dtype)
 
     def into(self, out: Tensor, weight: Tensor, normal: Tensor, sigma: float) -> None:
-        if out.dtype != normal.dtype:
+        if out.dtype != torch.float32:
             super().into(out, weight, normal, sigma)
         else:
             torch.mul(normal, sigma, out=out).exp_().mul_(weight)

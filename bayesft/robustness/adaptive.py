@@ -46,8 +46,8 @@ def draw_until(
     else:
         plans = [Plan(min(images_per_draw, sampler.pool.total), 0)] * len(sigmas)
     if max_images is not None:
-        # Or a limit could leave no room for the draws that an error takes.
-        most = max(1, max_images // (2 * FOLDS))
+        # Or the limit could leave no room for the draws that an error takes.
+        most = max_images // (2 * FOLDS)
         plans = [Plan(min(plan.images, most), plan.draws) for plan in plans]
     images = {sigma: plan.images for sigma, plan in zip(sigmas, plans, strict=True)}
     folds = {}

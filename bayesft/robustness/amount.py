@@ -6,6 +6,8 @@ from typing import Any
 from bayesft.errors import SettingError
 from bayesft.robustness.sequential import FOLDS
 
+_SMALLEST_TARGET = 1e-12
+
 
 def amount(
     draws: int, images_per_draw: int | None, target_stderr: float | None, *, prefix: str = ""
@@ -21,7 +23,12 @@ def amount(
     Raises:
         SettingError: a setting has a value that it cannot have.
     """
-    if images_per_draw is not None or target_stderr is None:
+    if images_per_draw is None and target_stderr is None:
+        raise SettingError(
+            f"Expected `{prefix}images_per_draw` to be an integer of at least 1, but got None: a "
+            f"pilot finds it for a `{prefix}target_stderr` alone. Give one of them."
+        )
+    if images_per_draw is not None:
         check_count(f"{prefix}images_per_draw", images_per_draw)
     if target_stderr is None:
         return {
@@ -64,6 +71,13 @@ def check_amounts(
     for name, value in limits.items():
         # Two draws in every fold: fewer have no error.
         check_count(name, value, least=2 * FOLDS)
+    if max_images is not None and images_per_draw is not None:
+        least = 2 * FOLDS * images_per_draw
+        if max_images < least:
+            raise SettingError(
+                f"Expected `max_images` to be at least {least}, {2 * FOLDS} draws of "
+                f"`images_per_draw={images_per_draw}` images, but got {max_images}."
+            )
 
 
 def check_count(name: str, value: int | None, *, least: int = 1) -> int:
@@ -77,10 +91,25 @@ def check_count(name: str, value: int | None, *, least: int = 1) -> int:
 
 def check_target(name: str, value: float) -> float:
     """Return `value`; raise `SettingError` unless it is a finite number above 0."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:
+    # Its square is divided by, and must not vanish.
+    if not _is_finite(value) or value < _SMALLEST_TARGET:
         raise SettingError(
             f"Expected `{name}` to be a finite number above 0, in units of the score, but got "
             f"{value!r}. Try 0.01."
         )
     return value
+
+
+def check_worst(value: float) -> float:
+    """Return `value`; raise `SettingError` unless it is a finite number."""
+    if not _is_finite(value):
+        raise SettingError(
+            f"Expected `worst_score` to be a finite number, but got {value!r}: it is averaged with "
+            "the other scores. Give the lowest score that still means something."
+        )
+    return float(value)
+
+
+def _is_finite(value: float) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)

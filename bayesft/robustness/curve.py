@@ -28,7 +28,7 @@ class CurvePoint:
         quantile05: the 5 % quantile of the draws' scores (linear interpolation),
             with the same remark.
         draws: how many draws.
-        images: how many images went forward, over all draws.
+        images: how many images these draws were scored on, all together.
         nonfinite: how many draws had a score that was not finite, and were
             counted as the worst score.
         quantile05_low: the lower end of a 95 % interval for `quantile05`, from
@@ -37,6 +37,7 @@ class CurvePoint:
         worst: the lowest score of a draw.
         unseen: how far the mean may be off by what no image has shown, see
             `statistics.unseen`; it matters near the best score alone.
+        strata: how many folds the draws belong to, see `Curve`.
     """
 
     sigma: float
@@ -51,6 +52,7 @@ class CurvePoint:
     quantile05_high: float = math.nan
     worst: float = math.nan
     unseen: float = 0.0
+    strata: int = 1
 
     @classmethod
     def from_scores(
@@ -81,6 +83,7 @@ class CurvePoint:
             quantile05_high=high,
             worst=min(there),
             unseen=statistics.unseen(mean, worst_score, images),
+            strata=strata,
         )
 
     def interval(self, confidence: float = statistics.CONFIDENCE) -> tuple[float, float]:
@@ -89,7 +92,7 @@ class CurvePoint:
         It is Student's, wider by what no image has shown: ten images that were all
         right do not make a score of 1 certain.
         """
-        margin = statistics.student_margin(self.stderr, self.draws - 1, confidence)
+        margin = statistics.student_margin(self.stderr, self.draws - self.strata, confidence)
         margin = math.hypot(margin, self.unseen)
         return self.mean - margin, self.mean + margin
 

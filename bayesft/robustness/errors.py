@@ -2,4 +2,4 @@
 
 
 class PrecisionWarning(UserWarning):
-    """The limits ended an evaluation before its standard error was what was asked for."""
+    """An evaluation ended with a larger standard error than was asked for."""

@@ -6,12 +6,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    default_collate,
+)
 
 from bayesft.drift import seeded_generator
 from bayesft.errors import SettingError
 
 _BATCHES_AT_ONCE = 4
+_CONTAINERS = (Tensor, Mapping, tuple, list)
 
 
 def draw_indices(
@@ -49,24 +62,26 @@ class ImagePool:
     """A set of images that batches can be taken from by index.
 
     Args:
-        batches: a DataLoader (its data set, collation and workers are used, its
-            order is not), a map-style data set, or any iterable of batches, which
-            is held in memory.
+        batches: a DataLoader (the images that its sampler may choose, its collation
+            and its workers are used, its order is not), a map-style data set, or any
+            iterable of batches, which is held in memory.
 
     Raises:
-        SettingError: there are no images, or batches without tensors.
+        SettingError: there are no images, batches without tensors, or a sampler that
+            does not tell which images it chooses.
     """
 
     def __init__(self, batches: DataLoader | Dataset | Iterable[Any]) -> None:
         self._loader = _indexable(batches)
-        self.total = len(self._loader.dataset)
+        self._images = _chosen(self._loader)
+        self.total = len(self._images)
         if self.total == 0:
             raise SettingError("`evaluate` was given no images. Check the data set's split sizes.")
 
     def batches(self, indices: Sequence[Tensor], *, seed: int = 0) -> Iterator[Any]:
         """Yield one batch for each row of indices; the seed is of the loader's workers."""
         loader = self._loader
-        if type(loader.dataset) is TensorDataset and loader.collate_fn is default_collate:
+        if type(self._images) is TensorDataset and loader.collate_fn is default_collate:
             yield from self._rows_of_tensors(indices)
         elif loader.num_workers == 0:
             yield from map(self._batch, indices)
@@ -74,10 +89,14 @@ class ImagePool:
             # A generator of its own, because a DataLoader otherwise draws its workers'
             # seed from the global one.
             yield from DataLoader(
-                loader.dataset,
+                self._images,
                 batch_sampler=[each.tolist() for each in indices],
                 collate_fn=loader.collate_fn,
                 num_workers=loader.num_workers,
+                worker_init_fn=loader.worker_init_fn,
+                multiprocessing_context=loader.multiprocessing_context,
+                prefetch_factor=loader.prefetch_factor,
+                timeout=loader.timeout,
                 generator=seeded_generator(seed, "loader"),
             )
 
@@ -92,12 +111,12 @@ class ImagePool:
             sizes, places = [len(each) for each in some], torch.cat(list(some))
             parts = [
                 tensor.index_select(0, places.to(tensor.device)).split(sizes)
-                for tensor in self._loader.dataset.tensors
+                for tensor in self._images.tensors
             ]
             yield from map(list, zip(*parts, strict=True))
 
     def _batch(self, indices: Tensor) -> Any:
-        images, collate = self._loader.dataset, self._loader.collate_fn
+        images, collate = self._images, self._loader.collate_fn
         if hasattr(images, "__getitems__"):
             return collate(images.__getitems__(indices.tolist()))
         return collate([images[index] for index in indices.tolist()])
@@ -115,8 +134,23 @@ class _Batches(Dataset):
         return len(self.places)
 
     def __getitem__(self, index: int) -> Any:
-        batch, place = self.places[index]
-        return _map(self.batches[batch], lambda tensor: tensor[place])
+        number, place = self.places[index]
+        batch = self.batches[number]
+        return _element(batch, place, batch_length(batch))
+
+
+def _element(batch: Any, place: int, size: int) -> Any:
+    """Return what `batch`, of `size` images, holds of one image."""
+    if isinstance(batch, Tensor):
+        return batch[place]
+    if isinstance(batch, Mapping):
+        return {key: _element(value, place, size) for key, value in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        # A list of names, say, has one for each image.
+        if len(batch) == size and not any(isinstance(each, _CONTAINERS) for each in batch):
+            return batch[place]
+        return _like(batch, [_element(value, place, size) for value in batch])
+    return batch
 
 
 def _indexable(batches: DataLoader | Dataset | Iterable[Any]) -> DataLoader:
@@ -128,6 +162,28 @@ def _indexable(batches: DataLoader | Dataset | Iterable[Any]) -> DataLoader:
     elif isinstance(batches, Dataset) and not isinstance(batches, IterableDataset):
         return DataLoader(batches)
     return DataLoader(_Batches(list(batches)), collate_fn=default_collate, batch_size=1)
+
+
+def _chosen(loader: DataLoader) -> Dataset:
+    """Return the images that the loader's sampler may choose.
+
+    Raises:
+        SettingError: the sampler does not tell.
+    """
+    sampler = loader.sampler
+    whole = (SequentialSampler, RandomSampler, DistributedSampler)
+    known = type(loader.batch_sampler) is BatchSampler
+    if known and isinstance(sampler, SubsetRandomSampler):
+        return Subset(loader.dataset, sorted(sampler.indices))
+    if known and isinstance(sampler, whole):
+        source = getattr(sampler, "data_source", getattr(sampler, "dataset", None))
+        if source is loader.dataset:
+            return loader.dataset
+    name = type(sampler if known else loader.batch_sampler).__name__
+    raise SettingError(
+        f"The loader's {name} does not tell which images it chooses, and an evaluation chooses "
+        "them itself. Give a loader over torch.utils.data.Subset(data, indices), without it."
+    )
 
 
 def batch_length(batch: Any) -> int:
@@ -159,13 +215,18 @@ def _map(batch: Any, function: Any) -> Any:
     if isinstance(batch, Mapping):
         return {key: _map(value, function) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)):
-        return type(batch)(_map(value, function) for value in batch)
+        return _like(batch, [_map(value, function) for value in batch])
     return batch
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
     """Return `batch` with every tensor in it on `device`."""
     return _map(batch, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def _like(batch: Any, parts: list[Any]) -> Any:
+    """Return `parts` as the kind of tuple or list that `batch` is."""
+    return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
 
 
 def stacked(batches: Sequence[Any]) -> Any:
@@ -176,5 +237,5 @@ def stacked(batches: Sequence[Any]) -> Any:
     if isinstance(first, Mapping):
         return {key: stacked([batch[key] for batch in batches]) for key in first}
     if isinstance(first, (tuple, list)):
-        return type(first)(stacked(part) for part in zip(*batches, strict=True))
+        return _like(first, [stacked(part) for part in zip(*batches, strict=True)])
     return first

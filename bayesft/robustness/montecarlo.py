@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 from bayesft.drift import Drift, DriftingWeights, check_sigma
 from bayesft.errors import SettingError
 from bayesft.robustness.adaptive import draw_until
-from bayesft.robustness.amount import check_amounts
+from bayesft.robustness.amount import check_amounts, check_worst
 from bayesft.robustness.backends import AUTO, check_backend
 from bayesft.robustness.curve import Curve, CurvePoint
 from bayesft.robustness.errors import PrecisionWarning
-from bayesft.robustness.images import ImagePool, draw_indices
+from bayesft.robustness.images import ImagePool, draw_indices, to_device
 from bayesft.robustness.sampler import Request, Sampler
 from bayesft.robustness.score import Score, accuracy
 from bayesft.robustness.sequential import FOLDS
@@ -41,6 +41,7 @@ def evaluate(
     seed: int = 0,
     score: Score = accuracy,
     worst_score: float = 0.0,
+    prepare: Callable[[Any], Any] | None = None,
     backend: str = AUTO,
     distributed: bool = False,
 ) -> Curve:
@@ -78,8 +79,8 @@ def evaluate(
 
     Args:
         model: any module, on any device.
-        batches: where images come from: a DataLoader, a map-style data set, or an
-            iterable of batches (held in memory).
+        batches: where images come from: a DataLoader (its order is not used), a
+            map-style data set, or an iterable of batches (held in memory).
         drift: what happens to a weight.
         sigmas: strengths, each finite and not negative, in any order.
         draws: K, at least 1; 2 or more give a standard error. 100 by default.
@@ -89,10 +90,12 @@ def evaluate(
         max_draws: with `target_stderr`, at most so many draws at a sigma; at least 16.
             10,000 by default.
         max_images: with `target_stderr`, at most so many images at a sigma, over all
-            of its draws; at least 16. No limit by default.
+            of its draws, the pilot's apart; at least 16. No limit by default.
         seed: of chips and images.
         score: a function of (model, batch), larger is better; see `Score`.
-        worst_score: what a draw with a non-finite score counts as.
+        worst_score: what a draw with a non-finite score counts as; finite.
+        prepare: what each batch goes through before it is scored; by default it is
+            moved to the model's device.
         backend: `in_place` (one draw after the other, any network), `vmap` (many at
             once), or `auto`: the first on a CPU, the faster one elsewhere.
         distributed: divide the draws over the processes of `torch.distributed`; each
@@ -121,14 +124,23 @@ def evaluate(
     strengths = _check_sigmas(sigmas)
     check_amounts(draws, images_per_draw, target_stderr, max_draws, max_images)
     check_backend(backend)
-    pool = ImagePool(batches)
-    with DriftingWeights(model, drift) as weights, undisturbed(model, weights.device, seed):
-        sampler = Sampler(
-            model, weights, pool, score, seed=seed, backend=backend, distributed=distributed
-        )
-        with torch.no_grad():
+    check_worst(worst_score)
+    # Not in inference mode, whose tensors no parameter can look at, and no other thread fill.
+    with torch.inference_mode(False), torch.no_grad(), DriftingWeights(model, drift) as weights:
+        device = weights.device
+        with undisturbed(model, device, seed):
+            sampler = Sampler(
+                model,
+                weights,
+                ImagePool(batches),
+                score,
+                prepare=prepare or (lambda batch: to_device(batch, device)),
+                seed=seed,
+                backend=backend,
+                distributed=distributed,
+            )
             if target_stderr is None:
-                images = min(images_per_draw or IMAGES_PER_DRAW, pool.total)
+                images = min(images_per_draw or IMAGES_PER_DRAW, sampler.pool.total)
                 rows = _draw(sampler, strengths, draws or DRAWS, images)
                 sizes = [images] * len(strengths)
             else:
@@ -145,7 +157,7 @@ def evaluate(
         strengths, rows, sizes, worst=worst_score, seed=seed, target_stderr=target_stderr
     )
     if not curve.reached:
-        _warn_of_precision(curve)
+        _warn_of_precision(curve, max_draws=max_draws or MAX_DRAWS, max_images=max_images)
     return curve
 
 
@@ -171,10 +183,14 @@ def _check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
 def undisturbed(model: nn.Module, device: torch.device, seed: int) -> Iterator[None]:
     """Put `model` in eval mode under a seeded global state, and leave both as found."""
     modes = [(module, module.training) for module in model.modules()]
-    devices = [device] if device.type == "cuda" else []
+    on_gpu = device.type == "cuda"
     try:
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+        with torch.random.fork_rng(devices=[device] if on_gpu else []):
+            # Not torch.manual_seed, which would seed every other GPU as well.
+            torch.default_generator.manual_seed(seed)
+            if on_gpu:
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
             model.eval()
             yield
     finally:
@@ -210,14 +226,20 @@ def _curve(
     return Curve(tuple(points), tuple(scores), seed, strata, target_stderr)
 
 
-def _warn_of_precision(curve: Curve) -> None:
+def _warn_of_precision(curve: Curve, *, max_draws: int, max_images: int | None) -> None:
     missed = [point for point in curve.points if not point.stderr <= curve.target_stderr]
     worst = max(missed, key=lambda point: point.stderr)
+    # The limits are met in whole rounds of all folds.
+    each = worst.images // worst.draws
+    limit = min(max_draws, (max_images or math.inf) // each)
+    if worst.draws > limit - FOLDS:
+        remedy = "Raise `max_draws` or `max_images`, or take what was reached."
+    else:
+        remedy = "The folds disagreed by more than is usual: take it, or ask for a little less."
     warnings.warn(
         f"`target_stderr={curve.target_stderr:g}` was not reached at {len(missed)} of "
         f"{len(curve.points)} sigmas: at sigma {worst.sigma:g} the standard error is "
-        f"{worst.stderr:.3g} after {worst.draws} draws and {worst.images} images. Raise "
-        "`max_draws` or `max_images`, or take what was reached.",
+        f"{worst.stderr:.3g} after {worst.draws} draws and {worst.images} images. {remedy}",
         PrecisionWarning,
         stacklevel=3,
     )

@@ -1,6 +1,6 @@
 """From requests for draws to their scores, whatever backend and however many processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bayesft.drift import DriftingWeights, standard_normals
 from bayesft.robustness.backends import AUTO, Backend, Reduce, choose, mean_score
-from bayesft.robustness.images import ImagePool, to_device
+from bayesft.robustness.images import ImagePool
 from bayesft.robustness.score import Score
 from bayesft.robustness.sharing import gathered, share
 
@@ -40,6 +40,7 @@ class Sampler:
         weights: of `model`.
         pool: the images.
         score: a function of (model, batch).
+        prepare: what a batch goes through before it is scored.
         seed: of the chips.
         backend: `auto`, or a backend's name.
         distributed: divide the requests over the processes of `torch.distributed`.
@@ -52,6 +53,7 @@ class Sampler:
         pool: ImagePool,
         score: Score,
         *,
+        prepare: Callable[[Any], Any],
         seed: int,
         backend: str = AUTO,
         distributed: bool = False,
@@ -60,6 +62,7 @@ class Sampler:
         self.weights = weights
         self.pool = pool
         self.score = score
+        self.prepare = prepare
         self.seed = seed
         self.distributed = distributed
         self._name = backend
@@ -84,15 +87,13 @@ class Sampler:
 
     def _score(self, requests: Sequence[Request], reduce: Reduce) -> Iterator[Tensor]:
         """Yield `(draws, sigmas, width)` for each chunk of requests of one form, in order."""
-        device = self.weights.device
         batches = self.pool.batches([request.images for request in requests], seed=self.seed)
         for (sigmas, _), group in groupby(requests, key=lambda r: (r.sigmas, len(r.images))):
             waiting = list(group)
             size = 1
             while waiting:
-                ready = [
-                    to_device(batch, device) for batch in islice(batches, min(size, len(waiting)))
-                ]
+                taken = islice(batches, min(size, len(waiting)))
+                ready = [self.prepare(batch) for batch in taken]
                 if self._backend is None:
                     self._backend = self._choose(ready[0], waiting[0])
                 chunk, waiting = waiting[: len(ready)], waiting[len(ready) :]
@@ -114,6 +115,8 @@ class Sampler:
                 self._buffer = torch.empty(shape, dtype=torch.float32, device="cpu")
             return standard_normals(self.seed, chips, self.weights.count, out=self._buffer)
         # In page-locked memory, so that the copy waits for nothing.
-        pinned = torch.empty(shape, pin_memory=device.type == "cuda", device="cpu")
+        pinned = torch.empty(
+            shape, dtype=torch.float32, device="cpu", pin_memory=device.type == "cuda"
+        )
         rows = standard_normals(self.seed, chips, self.weights.count, out=pinned)
         return rows.to(device, non_blocking=True)

@@ -67,21 +67,22 @@ def choose(
     in_place = InPlace(model, weights, score)
     if name == "in_place" or (name == AUTO and weights.device.type == "cpu"):
         return in_place
-    vmapped = Vmapped(model, weights, score)
     normals, batches = probe()
-    try:
-        vmapped(normals, batches, [0.0], mean_score)
-    except Exception as error:
-        if name == AUTO:
-            return in_place
-        raise SettingError(
-            f"`backend=vmap` cannot score {type(model).__name__} ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}). Use backend=in_place, or auto."
-        ) from error
-    if name == "vmap":
-        return vmapped
-    seconds = [_seconds(each, normals, batches) for each in (in_place, vmapped)]
-    return vmapped if seconds[1] < seconds[0] else in_place
+    seconds: dict[Backend, float] = {in_place: _seconds(in_place, normals, batches)}
+    for other in BACKENDS if name == AUTO else [name]:
+        backend = BACKENDS[other](model, weights, score)
+        try:
+            seconds[backend] = _seconds(backend, normals, batches)
+        except Exception as error:
+            if name == AUTO:
+                continue
+            raise SettingError(
+                f"`backend={name}` cannot score {type(model).__name__} ({type(error).__name__}: "
+                f"{' '.join(str(error).split())[:200]}). Use backend=in_place, or auto."
+            ) from error
+        if other == name:
+            return backend
+    return min(seconds, key=seconds.__getitem__)
 
 
 def _seconds(backend: Backend, normals: Tensor, batches: Sequence[Any]) -> float:

@@ -34,6 +34,7 @@ class Vmapped:
         self.weights = weights
         self.scored = _Scored(model, score)
         self._activations: dict[int, int] = {}
+        self._most: int | None = None
 
     def __call__(
         self, normals: Tensor, batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
@@ -52,13 +53,14 @@ class Vmapped:
             except torch.OutOfMemoryError:
                 if len(batches) == 1:
                     raise
-                half = len(batches) // 2
-                parts = [
-                    self(normals[part], batches[part], [sigma], reduce)
-                    for part in (slice(half), slice(half, None))
-                ]
-                kept.append(torch.cat(parts).squeeze(1))
-        return torch.stack(kept, dim=1)
+                break
+        else:
+            return torch.stack(kept, dim=1)
+        # Here and not above, where the error keeps alive what it failed over.
+        drifted = prefixed = images = None
+        self._most = half = len(batches) // 2
+        halves = (slice(half), slice(half, None))
+        return torch.cat([self(normals[h], batches[h], sigmas, reduce) for h in halves])
 
     def chunk(self, batch: Any) -> int:
         device = self.weights.device
@@ -69,7 +71,7 @@ class Vmapped:
         if size not in self._activations:
             self._activations[size] = self._measure(batch)
         each = _COPIES * 4 * self.weights.count + self._activations[size]
-        return max(1, budget // each)
+        return max(1, min(budget // each, self._most or budget))
 
     def _measure(self, batch: Any) -> int:
         """Return the bytes that the modules of the network give out for one batch."""
