@@ -239,6 +239,56 @@ def test_a_batch_that_accuracy_cannot_read(tmp_path):
         )
 
 
+@pytest.mark.parametrize("backend", ["in_place", "vmap"])
+@pytest.mark.parametrize("hidden", [(16,), (300,), (1000, 1000)])
+def test_networks_of_every_size_in_lightnings_inference_mode(tmp_path, hidden, backend):
+    evaluation = drift_evaluation(output_dir=tmp_path, backend=backend)
+    run = trainer(tmp_path, evaluation)
+    module = erm(hidden=hidden)
+    before = weights(module)
+    run.validate(module, datamodule=digits(), verbose=False)
+    run.test(module, datamodule=digits(), verbose=False)
+    assert evaluation.val_curve.points[0].draws == evaluation.test_curve.points[0].draws == 4
+    assert same(weights(module), before)
+    assert not any(parameter.is_inference() for parameter in module.parameters())
+
+
+class Hooked(Stranger):
+    """Prepares its batches where Lightning says."""
+
+    def on_before_batch_transfer(self, batch, dataloader_idx):
+        return batch | {"x": batch["x"] + 1000}
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        return batch | {"x": batch["x"] * 0}
+
+
+def test_a_batch_goes_through_the_modules_hooks(tmp_path):
+    seen = []
+
+    def score(module, batch):
+        seen.append(batch["x"])
+        return negative_error(module, batch)
+
+    loader = DataLoader(Rows(), batch_size=20)
+    trainer(tmp_path, drift_evaluation(score=score)).validate(Hooked(), loader, verbose=False)
+    assert torch.cat(seen).abs().max() == 0
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_the_precision_of_the_training_is_that_of_the_evaluation(tmp_path, precision):
+    """On the same chips: a network in half precision scores about what it does in full."""
+    curves = []
+    for each in ("32-true", precision):
+        evaluation = drift_evaluation(draws=20)
+        run = trainer(tmp_path, evaluation, precision=each, max_epochs=2)
+        torch.manual_seed(0)
+        run.fit(erm(dropout=0.0), digits())
+        curves.append(torch.tensor(evaluation.val_curve.scores))
+    assert curves[1].std(dim=1).min() > 0.05
+    assert (curves[0] - curves[1]).abs().mean() < 0.08
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

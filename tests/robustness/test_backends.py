@@ -1,5 +1,7 @@
 """Backends agree on the same draws, and refuse by name what they cannot do."""
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, drifted, standard_normals
 from bayesft.errors import SettingError
 from bayesft.models import MLP, LeNet5
-from bayesft.robustness import accuracy, evaluate
+from bayesft.robustness import accuracy, backends, evaluate
 from bayesft.robustness.backends import InPlace, Vmapped, choose, mean_score
 from bayesft.robustness.images import draw_indices
 
@@ -107,22 +109,20 @@ def test_an_unknown_backend_lists_the_known():
         evaluate(network("mlp"), data(), DRIFT, [0.5], 2, backend="fast")
 
 
-def test_chunks_of_vmap_fit_into_memory_and_are_halved_when_they_do_not(monkeypatch):
+def test_chunks_of_vmap_are_halved_when_they_do_not_fit(monkeypatch):
+    """What failed is let go before the halves are tried, and the next chunk is a small one."""
     model = network("mlp").eval()
     batches = [list(data()[torch.arange(k, k + 6)]) for k in range(8)]
-    sizes = []
-
-    class Small(Vmapped):
-        """As if memory held no more than two draws."""
-
-        def __call__(self, normals, batches, sigmas, reduce):
-            sizes.append(len(batches))
-            return super().__call__(normals, batches, sigmas, reduce)
-
+    sizes, failed = [], []
     stacked = DriftingWeights.stacked
 
     def limited(self, rows):
+        """As if memory held no more than two draws."""
+        sizes.append(len(rows))
+        assert not any(reference() is not None for reference in failed)
         if len(rows) > 2:
+            activation = torch.zeros(3)
+            failed.append(weakref.ref(activation))
             raise torch.OutOfMemoryError("as if")
         return stacked(self, rows)
 
@@ -130,9 +130,10 @@ def test_chunks_of_vmap_fit_into_memory_and_are_halved_when_they_do_not(monkeypa
         normals = standard_normals(0, range(8), weights.count)
         whole = Vmapped(model, weights, confidence)(normals, batches, [0.3, 0.6], mean_score)
         monkeypatch.setattr(DriftingWeights, "stacked", limited)
-        halved = Small(model, weights, confidence)(normals, batches, [0.3, 0.6], mean_score)
-    assert max(sizes) == 8
-    assert sizes.count(2) == 8
+        backend = Vmapped(model, weights, confidence)
+        halved = backend(normals, batches, [0.3, 0.6], mean_score)
+        assert backend.chunk(batches[0]) == 2
+    assert sizes == [8, 4, 2, 2, 2, 2, 4, 2, 2, 2, 2]
     torch.testing.assert_close(halved, whole)
 
 
@@ -167,6 +168,26 @@ def test_autocast_computes_with_the_drifted_weights(backend):
         after = model(images.tensors[0])
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(after, model(images.tensors[0]))
+
+
+def test_a_backend_of_ones_own_is_an_entry(monkeypatch):
+    class Mine(InPlace):
+        pass
+
+    monkeypatch.setitem(backends.BACKENDS, "mine", Mine)
+    model = network("mlp")
+    with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
+        normals = standard_normals(0, [0], weights.count)
+        probe = (normals, [list(data()[torch.arange(3)])])
+        chosen = choose("mine", model, weights, accuracy, probe=lambda: probe)
+    assert type(chosen) is Mine
+    assert evaluate(model, data(), DRIFT, [0.5], 3, backend="mine").points[0].draws == 3
+
+
+@pytest.mark.parametrize("backend", ["in_place", "vmap"])
+def test_a_mistake_in_the_data_is_not_the_backends(backend):
+    with pytest.raises(SettingError, match=r"^`accuracy` expects a batch to be"):
+        evaluate(network("mlp"), [torch.rand(8, 1, 12, 12)], DRIFT, [0.5], 2, backend=backend)
 
 
 def test_workers_bring_the_same_images():

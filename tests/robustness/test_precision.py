@@ -105,6 +105,24 @@ def test_a_target_out_of_reach_is_marked_and_told(tmp_path, limit):
     assert repr(back) == repr(curve)  # repr: NaN is not equal to itself
 
 
+def test_what_the_limits_did_not_cause_is_told_otherwise(monkeypatch):
+    """Folds that disagree can leave the error a little above the target."""
+    monkeypatch.setattr("bayesft.robustness.sequential.Rule.enough", lambda self, others: True)
+    with pytest.warns(PrecisionWarning, match="folds disagreed"):
+        evaluate(Noisy(), images(), DRIFT, [0.9], target_stderr=0.01, images_per_draw=2)
+
+
+def test_an_interval_of_few_draws_in_folds_is_wide():
+    """Eight means leave 16 draws with 8 degrees of freedom: Student's 2.306, not 2.131."""
+    with pytest.warns(PrecisionWarning):
+        curve = evaluate(
+            Noisy(), images(), DRIFT, [0.9], target_stderr=1e-3, images_per_draw=20, max_draws=16
+        )
+    [point] = curve.points
+    margin = math.hypot(2.306 * point.stderr, point.unseen)
+    assert point.interval()[1] - point.mean == pytest.approx(margin, rel=1e-3)
+
+
 def test_paired_differences_of_curves_that_stopped_at_different_draws():
     torch.manual_seed(0)
     model = MLP(image_size=4, hidden=(8,))
@@ -180,6 +198,12 @@ def test_the_time_of_a_draw_in_images(draw, image, worth):
         ({"target_stderr": 0.1, "max_draws": 3}, "`max_draws`.*at least 16.*3"),
         ({"target_stderr": 0.1, "max_images": 3}, "`max_images`"),
         ({"max_draws": 100}, "`max_draws` limit.*no `target_stderr`"),
+        ({"target_stderr": 1e-170}, "1e-170"),
+        (
+            {"target_stderr": 0.1, "images_per_draw": 100, "max_images": 1000},
+            "`max_images` to be at least 1600.*`images_per_draw=100`.*1000",
+        ),
+        ({"worst_score": -math.inf}, "`worst_score` to be a finite number, but got -inf"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesft.drift import DriftingWeights
-from bayesft.errors import SettingError
+from bayesft.errors import BayesFTError, SettingError
 from bayesft.robustness.backends.base import Backend, Reduce, mean_and_variance, mean_score
 from bayesft.robustness.backends.in_place import InPlace
 from bayesft.robustness.backends.vmapped import Vmapped
@@ -73,6 +73,8 @@ def choose(
         backend = BACKENDS[other](model, weights, score)
         try:
             seconds[backend] = _seconds(backend, normals, batches)
+        except BayesFTError:
+            raise
         except Exception as error:
             if name == AUTO:
                 continue

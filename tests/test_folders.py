@@ -1,0 +1,23 @@
+"""A folder is asked for before hours of work, and by several processes at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bayesft.errors import SettingError
+from bayesft.folders import make_writable
+
+
+def test_it_is_made_and_left_empty_however_many_ask(tmp_path):
+    folder = tmp_path / "a" / "b"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: make_writable(folder, "hydra.run.dir"), range(400)))
+    assert list(folder.iterdir()) == []
+
+
+def test_what_cannot_be_a_folder_is_named_with_its_setting(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        SettingError, match=r"file/x cannot be written.*hydra.sweep.dir=<folder>"
+    ):
+        make_writable(tmp_path / "file" / "x", "hydra.sweep.dir")
