@@ -17,7 +17,5 @@ def test_it_is_made_and_left_empty_however_many_ask(tmp_path):
 
 def test_what_cannot_be_a_folder_is_named_with_its_setting(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(
-        SettingError, match=r"file/x cannot be written.*hydra.sweep.dir=<folder>"
-    ):
+    with pytest.raises(SettingError, match=r"file/x cannot be written.*hydra.sweep.dir=<folder>"):
         make_writable(tmp_path / "file" / "x", "hydra.sweep.dir")

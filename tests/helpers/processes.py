@@ -1,0 +1,86 @@
+"""A foreign application, and searches over it in processes of their own."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# An application that knows nothing of BayesFT but its sweeper.
+APP = r"""
+import os
+import signal
+import time
+import hydra
+
+@hydra.main(config_path=".", config_name="config", version_base="1.3")
+def main(cfg):
+    with open(cfg.calls, "a") as calls:
+        calls.write(f"{cfg.x}\n")
+    time.sleep(cfg.seconds)
+    if cfg.dies is not None and float(cfg.x) == cfg.dies:
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return -(float(cfg.x) - 0.3) ** 2, 0.01
+
+if __name__ == "__main__":
+    main()
+"""
+
+CONFIG = """
+defaults:
+  - override hydra/sweeper: bayesft
+  - _self_
+x: 0.5
+seconds: 0.0
+calls: ???
+dies: null   # a job with this x is killed
+"""
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@contextlib.contextmanager
+def killed_when_left(command) -> Iterator[subprocess.Popen]:
+    """Start `command`; kill -9 it and its children on leaving."""
+    process = subprocess.Popen(
+        command, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def ended(command) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=False, timeout=200
+    )
+
+
+def wait_for_results(process: subprocess.Popen, folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while process.poll() is None and len(told(folder)) < count:
+        assert time.monotonic() < deadline, "the search makes no progress"
+        time.sleep(0.02)
+
+
+def tells(folder: Path) -> list[dict]:
+    """The journal's results, without a last line that is still being written."""
+    if not (folder / "journal.jsonl").exists():
+        return []
+    lines = (folder / "journal.jsonl").read_text().split("\n")[:-1]
+    return [event for event in map(json.loads, lines) if event["event"] == "tell"]
+
+
+def told(folder: Path) -> list[int]:
+    return [event["number"] for event in tells(folder)]
