@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import quantile_test
 
 from bayesft.robustness import Curve, CurvePoint, paired_difference
 from bayesft.robustness import statistics as stats
@@ -90,6 +91,16 @@ def test_a_quantiles_interval_holds_it_as_often_as_it_says():
         held += low <= true <= high
     # Order statistics promise at least 95 %.
     assert held >= 950 - 4 * math.sqrt(1000 * 0.95 * 0.05)
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 71, 72, 73, 200, 1000])
+@pytest.mark.parametrize("level", [0.05, 0.5])
+def test_a_quantiles_interval_is_scipys(count, level):
+    scores = np.random.default_rng(count).normal(size=count)
+    expected = quantile_test(scores, p=level).confidence_interval(0.95)
+    assert stats.quantile_interval(scores, level) == pytest.approx(
+        (expected.low, expected.high), nan_ok=True
+    )
 
 
 def test_a_quantiles_lower_end_takes_many_draws():
