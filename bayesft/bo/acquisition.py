@@ -1,5 +1,7 @@
 """Where to look next: log noisy expected improvement over the unit cube."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,8 +24,8 @@ SAME = 1e-6
 
 def suggest(
     surrogate: Surrogate, space: Space, observed: Tensor, pending: Tensor, seed: int
-) -> list[float] | None:
-    """Return the row with the largest log noisy expected improvement.
+) -> tuple[list[float], float] | None:
+    """Return the row with the largest log noisy expected improvement, and that improvement.
 
     The acquisition function (Ament, Daulton, Eriksson, Balandat, Bakshy,
     "Unexpected Improvements to Expected Improvement for Bayesian Optimization",
@@ -42,7 +44,8 @@ def suggest(
         seed: Of the posterior samples.
 
     Returns:
-        A row, or None if every climb ended at a row tried already.
+        A row and its expected improvement in the surrogate's units, or None if every
+        climb ended at a row tried already.
     """
     acquisition = qLogNoisyExpectedImprovement(
         surrogate.gp,
@@ -68,7 +71,8 @@ def suggest(
         return None
     with torch.no_grad():
         scores = acquisition(torch.tensor(fresh).to(observed).unsqueeze(-2))
-    return fresh[int(scores.argmax())]
+    best = int(scores.argmax())
+    return fresh[best], math.exp(float(scores[best]))
 
 
 def is_taken(row: list[float], taken: Tensor) -> bool:

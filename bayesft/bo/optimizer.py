@@ -86,6 +86,7 @@ class Optimizer:
         self._trials: dict[int, Trial] = {}
         self._rows: dict[int, list[float]] = {}
         self._surrogate: Surrogate | None = None
+        self._next: tuple[dict[str, Any], float | None] | None = None
         for trial in trials:
             self.tell(trial)
 
@@ -120,7 +121,7 @@ class Optimizer:
         points = []
         for _ in range(n):
             number = self.next_number
-            params = dict(self.start[number]) if number < len(self.start) else self._new(number)
+            params = self._suggestion()[0]
             self.tell(Trial(number, params))
             points.append(dict(params))
         return points
@@ -143,8 +144,17 @@ class Optimizer:
             )
         if trial.state != "running" or (before is not None and before.state != "running"):
             self._surrogate = None
+        self._next = None
         self._trials[trial.number] = trial
         self._rows[trial.number] = row
+
+    def expected_improvement(self) -> float | None:
+        """Return what the next trial is expected to gain over the best, in units of the value.
+
+        None while the next trial is not one of the Gaussian process's. Asking for the
+        trial afterwards costs nothing more.
+        """
+        return self._suggestion()[1]
 
     def best(self) -> Trial | None:
         """Return the finished trial to believe in, or None if there is none.
@@ -169,23 +179,35 @@ class Optimizer:
     def _sign(self) -> float:
         return 1.0 if self.direction == "maximize" else -1.0
 
-    def _new(self, number: int) -> dict[str, Any]:
+    def _suggestion(self) -> tuple[dict[str, Any], float | None]:
+        """Return the next trial's point and its expected improvement, found once."""
+        if self._next is None:
+            number = self.next_number
+            if number < len(self.start):
+                self._next = dict(self.start[number]), None
+            else:
+                self._next = self._new(number)
+        return self._next
+
+    def _new(self, number: int) -> tuple[dict[str, Any], float | None]:
         finished = sum(trial.state == "finished" for trial in self.trials)
         if number >= self.n_initial and finished >= 2:
             seed = derive_seed(self.seed, "ask", number)
             with isolated(seed):
                 observed, pending = self._rows_of(self._ended()), self._rows_of(self.pending)
                 try:
-                    row = suggest(self._fitted(), self.space, observed, pending, seed)
+                    surrogate = self._fitted()
+                    found = suggest(surrogate, self.space, observed, pending, seed)
                 except (*FIT_ERRORS, SurrogateError) as error:
                     _warn(f"Trial {number} is a Sobol point: {error}")
-                    row = None
-            if row is not None:
-                return self.space.decode(row)
+                    found = None
+            if found is not None:
+                row, improvement = found
+                return self.space.decode(row), surrogate.scale * improvement
         seed = derive_seed(self.seed, "sobol")
         with isolated(seed):
             row = sobol_row(self.space, number, self._rows_of(self.trials), seed)
-        return self.space.decode(row)
+        return self.space.decode(row), None
 
     def _fitted(self) -> Surrogate:
         """Fit to the ended trials, once for as long as these stay the same."""

@@ -19,6 +19,7 @@ from bayesft.folders import make_writable
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
 from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, outcome_of, reason_of
+from hydra_plugins.bayesft_sweeper._stopping import Stopping
 from hydra_plugins.bayesft_sweeper._study import Study
 from hydra_plugins.bayesft_sweeper._told import RESULTS, short_point, trial_line, write_results
 from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
@@ -75,6 +76,8 @@ class Search:
         self.n_trials = _count(settings, "n_trials")
         self.n_jobs = _count(settings, "n_jobs")
         self.max_failure_rate = _rate(settings, "max_failure_rate")
+        self.stopping = Stopping.from_settings(settings)
+        self.stopped: str | None = None
         self.loader = hydra_context.config_loader
         self.config = config
         self.folder = Path(str(config.hydra.sweep.dir))
@@ -117,6 +120,10 @@ class Search:
             log.info("Going on with %s: %d trials are done", self.study.journal.path, len(ended))
         returns: list[Sequence[JobReturn]] = []
         while (missing := self.n_trials - len(self._ended())) > 0:
+            self.stopped = self.stopping.reason(self.study.optimizer)
+            if self.stopped:
+                log.info("Stopped after %d trials: %s", len(self._ended()), self.stopped)
+                break
             returns.append(self._run_batch(min(self.n_jobs, missing)))
             self._check_failures()
         self._conclude()
@@ -175,7 +182,7 @@ class Search:
 
     def _conclude(self) -> None:
         best = self.study.optimizer.best()
-        write_results(self.folder, self._ended(), best, self.layout)
+        write_results(self.folder, self._ended(), best, self.layout, stopped=self.stopped)
         if best is None:
             raise SweepError(
                 f"No trial gave a value; see {self.study.journal.path} for the reasons."

@@ -40,9 +40,17 @@ def short_point(params: Mapping[str, Any], layout: Layout) -> str:
 
 
 def write_results(
-    folder: Path, trials: Sequence[Trial], best: Trial | None, layout: Layout
+    folder: Path,
+    trials: Sequence[Trial],
+    best: Trial | None,
+    layout: Layout,
+    *,
+    stopped: str | None = None,
 ) -> dict[str, Any]:
-    """Write `optimization_results.yaml` and return its content."""
+    """Write `optimization_results.yaml` and return its content.
+
+    `stopped` says why a search ended before its last trial.
+    """
     finished = [trial for trial in trials if trial.state == "finished"]
     results: dict[str, Any] = {
         "name": "bayesft",
@@ -54,6 +62,7 @@ def write_results(
         "first_folder": next((t.folder for t in finished if t.number == 0), None),
         "num_trials": len(trials),
         "num_failed": sum(trial.state == "failed" for trial in trials),
+        "stopped": stopped,
     }
     OmegaConf.save(OmegaConf.create(results), folder / RESULTS)
     return results

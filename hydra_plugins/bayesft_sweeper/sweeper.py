@@ -26,6 +26,10 @@ class BayesFTSweeperConf:
     # maximize or minimize what the task returns.
     direction: str = "maximize"
     seed: int = 0
+    # Stop when the best trial has been the best for so many trials since.
+    patience: int | None = None
+    # Stop when the next trial is expected to gain less than this, in units of the value.
+    min_improvement: float | None = None
     # The part of n_trials that may fail before the search gives up.
     max_failure_rate: float = 0.3
     # The journal's path; journal.jsonl in the sweep folder if null.

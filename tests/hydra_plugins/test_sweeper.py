@@ -224,8 +224,9 @@ def test_ctrl_c_leaves_a_trial_that_is_run_again_at_its_point(tmp_path):
     interrupted = Task(
         lambda cfg: fail(KeyboardInterrupt()) if len(interrupted.seen) == 3 else cfg.x
     )
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit) as stop:
         sweep(tmp_path / "s", interrupted, X, "hydra.sweeper.n_trials=4")
+    assert stop.value.code == 130
     again = Task()
     sweep(tmp_path / "s", again, X, "hydra.sweeper.n_trials=4")
     assert again.seen[0] == interrupted.seen[2]
