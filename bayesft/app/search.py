@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
+from filelock import FileLock
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -59,7 +60,10 @@ class SearchReport(Callback):
         if not results.exists():
             # Another sweeper ran, a grid over some setting, say.
             return
-        report_search(sweep_dir, yaml.safe_load(results.read_text()))
+        # Of several processes on one search the first to come here reads the test set, and
+        # the others the curves that it leaves.
+        with FileLock(sweep_dir / "report.lock"):
+            report_search(sweep_dir, yaml.safe_load(results.read_text()))
 
 
 def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:

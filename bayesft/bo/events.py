@@ -155,5 +155,9 @@ def _asked(event: Mapping[str, Any], before: Trial | None) -> Trial:
             f"trial {before.number} was asked before with {before.params}, and now with {params}"
         )
     return Trial(
-        number=event["number"], params=params, job=event.get("job"), started=event.get("time")
+        number=event["number"],
+        params=params,
+        job=event.get("job"),
+        worker=event.get("worker"),
+        started=event.get("time"),
     )

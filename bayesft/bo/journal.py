@@ -7,18 +7,13 @@ again (`replay`) is all that resuming takes. What a crash can leave is half a
 last line; a reader leaves it out with a warning, and the next append removes it.
 """
 
-import errno
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
+from filelock import FileLock
 
 from bayesft.bo.errors import JournalError, SpaceError
 from bayesft.bo.events import VERSION, apply, encode_line, parse
@@ -38,12 +33,20 @@ class Journal:
         0.9
         >>> header, trials = journal.replay()
 
+    Attributes:
+        lock: A context that keeps other processes from writing, as each `record_...`
+            does for itself; longer where what is written follows from what was read.
+            It can be entered again by who holds it.
+
     Args:
         path: The file; nothing is opened or made yet.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        # Without it a line that another process is just writing would look torn, and be
+        # cut off.
+        self.lock = FileLock(f"{self.path}.lock")
 
     @property
     def exists(self) -> bool:
@@ -103,6 +106,7 @@ class Journal:
         params: Mapping[str, Any],
         *,
         job: int | None = None,
+        worker: str | None = None,
         started: float | None = None,
     ) -> Trial:
         """Append that a trial starts, for the first time or again after a failure.
@@ -111,6 +115,7 @@ class Journal:
             number: The trial's place in the study.
             params: Its point; the same one if the trial is run again.
             job: Number of the job that runs it.
+            worker: Name of the process that has it run.
             started: In seconds since 1970; now, if not given.
 
         Raises:
@@ -118,9 +123,10 @@ class Journal:
                 the file cannot be written; then the file is as it was.
         """
         started = time.time() if started is None else started
-        return self._append(
-            {"event": "ask", "number": number, "params": dict(params), "job": job, "time": started}
-        )
+        return self._append({
+            "event": "ask", "number": number, "params": dict(params),
+            "job": job, "worker": worker, "time": started,
+        })  # fmt: skip
 
     def record_tell(
         self,
@@ -165,24 +171,25 @@ class Journal:
     def _append(self, event: dict[str, Any]) -> Trial:
         line = encode_line(event)
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
-        except OSError as error:
-            raise self._cannot("write", error) from error
-        try:
-            with _locked(descriptor):
-                data = _read_all(descriptor)
-                _, trials, complete = parse(data, self.path)
+            with self.lock:
+                descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
                 try:
-                    trial = apply(event, trials)
-                except JournalError as error:
-                    raise JournalError(f"{self.path}: {error}.") from error
-                if complete < len(data):
-                    os.ftruncate(descriptor, complete)
-                self._write(descriptor, line)
+                    return self._append_to(descriptor, event, line)
+                finally:
+                    os.close(descriptor)
         except OSError as error:
             raise self._cannot("write", error) from error
-        finally:
-            os.close(descriptor)
+
+    def _append_to(self, descriptor: int, event: dict[str, Any], line: bytes) -> Trial:
+        data = _read_all(descriptor)
+        _, trials, complete = parse(data, self.path)
+        try:
+            trial = apply(event, trials)
+        except JournalError as error:
+            raise JournalError(f"{self.path}: {error}.") from error
+        if complete < len(data):
+            os.ftruncate(descriptor, complete)
+        self._write(descriptor, line)
         return trial
 
     def _write(self, descriptor: int, line: bytes) -> None:
@@ -257,21 +264,3 @@ def _read_all(descriptor: int) -> bytes:
     while chunk := os.read(descriptor, 1 << 20):
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-@contextmanager
-def _locked(descriptor: int) -> Iterator[None]:
-    """Keep other writers out while the end of the file is looked at and added to.
-
-    Without it a line that another process is just writing would look torn, and
-    be cut off. Where the system or the file system has no locks, a journal can
-    have one writer.
-    """
-    if fcntl is not None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                raise
-    # Closing the descriptor gives the lock back.
-    yield

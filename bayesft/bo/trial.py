@@ -25,6 +25,7 @@ class Trial:
         job: Number of the job that ran it.
         folder: Where that job wrote.
         extra: Anything else worth keeping, as plain data.
+        worker: Name of the process that had it run.
 
     Raises:
         TrialError: The fields contradict each other.
@@ -41,6 +42,7 @@ class Trial:
     job: int | None = None
     folder: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    worker: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.number, int) or isinstance(self.number, bool) or self.number < 0:

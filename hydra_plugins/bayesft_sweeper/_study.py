@@ -1,27 +1,37 @@
-"""A study: the journal and the optimiser that reads from it."""
+"""A study: the journal, the optimiser that reads from it, and who else works on it."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bayesft.bo import Journal, Space, Trial, check_space
 from bayesft.bo.optimizer import Optimizer
+from bayesft.bo.worker import Worker
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._outcome import Outcome
+
+log = logging.getLogger("bayesft.search")
 
 
 @dataclass
 class Study:
-    """Trials on disk and in the optimiser, always the same ones.
+    """Trials on disk and in the optimiser, the same ones while it is `locked`.
+
+    Several processes may work on one: each knows what the others run, and takes over
+    what a dead one left.
 
     Attributes:
         journal: what was asked and told; the only state.
         optimizer: rebuilt from the journal.
+        worker: this process.
     """
 
     journal: Journal
     optimizer: Optimizer
+    worker: Worker
 
     @classmethod
     def load(
@@ -33,6 +43,7 @@ class Study:
         n_initial: int,
         seed: int,
         start: Sequence[dict[str, Any]],
+        heartbeat: float,
     ) -> "Study":
         """Go on with the journal at `path`, or begin one.
 
@@ -42,61 +53,95 @@ class Study:
         settings = {"direction": direction, "n_initial": n_initial, "seed": seed, "start": start}
         optimizer = Optimizer(space, **settings)
         journal = Journal(path)
-        if not journal.exists:
-            journal.create({"space": space.to_json(), "direction": direction, "seed": seed})
-            return cls(journal, optimizer)
-        header, trials = journal.replay()
+        with journal.lock:
+            if not journal.exists:
+                journal.create({"space": space.to_json(), "direction": direction, "seed": seed})
+            header, _ = journal.replay()
         check_space(header["space"], space)
         if header.get("direction") != direction:
             raise SweepError(
                 f"hydra.sweeper.direction is {direction}, but the journal {path} was begun with "
                 f"{header.get('direction')}. Use that, or another hydra.sweep.dir."
             )
-        for trial in trials:
-            optimizer.tell(trial)
-        return cls(journal, optimizer)
+        return cls(journal, optimizer, Worker(path, heartbeat=heartbeat))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the other processes out, with everything that they did known."""
+        with self.journal.lock:
+            known = {trial.number: trial for trial in self.trials}
+            for trial in self.journal.replay()[1]:
+                if trial != known.get(trial.number):
+                    self.optimizer.tell(trial)
+            yield
 
     @property
     def trials(self) -> tuple[Trial, ...]:
         return self.optimizer.trials
 
-    def next_job(self) -> int:
-        """Return the first job number that no trial has used: its folder is fresh."""
-        return max((t.job for t in self.trials if t.job is not None), default=-1) + 1
+    def ended(self) -> list[Trial]:
+        """Return the trials that finished or failed."""
+        return [trial for trial in self.trials if trial.state != "running"]
 
-    def start(self, count: int, *, job: int) -> list[Trial]:
-        """Return the next `count` trials, written down as running in jobs from `job` on.
+    def left_over(self) -> list[Trial]:
+        """Return the running trials whose process is dead."""
+        dead = []
+        for trial in self.optimizer.pending:
+            if trial.worker is None or not self.worker.is_alive(trial.worker):
+                dead.append(trial)
+        return dead
 
-        Trials whose job was killed come first, at the same point.
+    def start(self, count: int) -> list[Trial]:
+        """Return the next `count` trials, written down as running in new jobs. While locked.
+
+        Trials whose process is dead come first, at the same point.
         """
-        left = [trial for trial in self.trials if trial.state == "running"][:count]
+        self.worker.renew()
+        left = self.left_over()[:count]
         fresh = self.optimizer.next_number
+        # Their folders are fresh: no trial has used the number.
+        job = max((t.job for t in self.trials if t.job is not None), default=-1) + 1
         params = self.optimizer.ask(count - len(left)) if len(left) < count else []
         points = [(trial.number, trial.params) for trial in left]
         points += [(fresh + i, point) for i, point in enumerate(params)]
         started = []
         for offset, (number, point) in enumerate(points):
-            trial = self.journal.record_ask(number, point, job=job + offset)
+            trial = self.journal.record_ask(
+                number, point, job=job + offset, worker=self.worker.name
+            )
             self.optimizer.tell(trial)
             started.append(trial)
         return started
 
     def finish(self, trial: Trial, outcome: Outcome, *, folder: str) -> Trial:
-        """Write down what came of `trial` and return it as it is now."""
+        """Write down what came of `trial` and return it as it is now.
+
+        The first result counts, should another process have taken this one for dead.
+        """
+        with self.locked():
+            now = next(each for each in self.trials if each.number == trial.number)
+            if now.state == "finished":
+                log.warning(
+                    "Trial %d was taken over and finished in %s; what came of it in %s is left out",
+                    trial.number, now.folder, folder,
+                )  # fmt: skip
+                return now
+            ended = self._record(trial.number, outcome, folder)
+            self.optimizer.tell(ended)
+        return ended
+
+    def _record(self, number: int, outcome: Outcome, folder: str) -> Trial:
         if outcome.value is None:
-            ended = self.journal.record_fail(
-                trial.number,
+            return self.journal.record_fail(
+                number,
                 reason=outcome.reason or "the job left no outcome",
                 seconds=outcome.seconds,
                 folder=folder,
             )
-        else:
-            ended = self.journal.record_tell(
-                trial.number,
-                value=outcome.value,
-                stderr=outcome.stderr,
-                seconds=outcome.seconds,
-                folder=folder,
-            )
-        self.optimizer.tell(ended)
-        return ended
+        return self.journal.record_tell(
+            number,
+            value=outcome.value,
+            stderr=outcome.stderr,
+            seconds=outcome.seconds,
+            folder=folder,
+        )

@@ -1,6 +1,8 @@
 """The search itself, between Hydra's launcher and `bayesft.bo`."""
 
 import logging
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,9 @@ from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
 log = logging.getLogger("bayesft.search")
 
 INTERRUPTED = 130
+
+# Seconds between looks at what the other processes do.
+_LOOK = 0.5
 
 
 def sweep(
@@ -106,6 +111,7 @@ class Search:
             n_initial=settings["n_initial"],
             seed=settings["seed"],
             start=start,
+            heartbeat=_seconds(settings, "heartbeat"),
         )
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
@@ -114,24 +120,46 @@ class Search:
     def run(self) -> list[Sequence[JobReturn]]:
         """Run what is missing of `n_trials`, tell the best, and return the jobs."""
         OmegaConf.save(self.config, self.folder / "multirun.yaml")
-        self._collect_left_over()
-        ended = self._ended()
-        if ended:
-            log.info("Going on with %s: %d trials are done", self.study.journal.path, len(ended))
         returns: list[Sequence[JobReturn]] = []
-        while (missing := self.n_trials - len(self._ended())) > 0:
-            self.stopped = self.stopping.reason(self.study.optimizer)
-            if self.stopped:
-                log.info("Stopped after %d trials: %s", len(self._ended()), self.stopped)
-                break
-            returns.append(self._run_batch(min(self.n_jobs, missing)))
-            self._check_failures()
-        self._conclude()
+        with self.study.worker:
+            with self.study.locked():
+                self._collect_left_over()
+                if ended := self.study.ended():
+                    path = self.study.journal.path
+                    log.info("Going on with %s: %d trials are done", path, len(ended))
+            waits = False
+            while not self._is_done():
+                trials = self._begin()
+                if trials:
+                    returns.append(self._run_batch(trials))
+                    self._check_failures()
+                elif not self._is_done():
+                    if not waits:
+                        log.info("Other processes run the last trials; waiting for them")
+                    waits = True
+                    time.sleep(_LOOK)
+            self._conclude()
         return returns
 
-    def _run_batch(self, count: int) -> Sequence[JobReturn]:
-        first_job = self.study.next_job()
-        trials = self.study.start(count, job=first_job)
+    def _is_done(self) -> bool:
+        return self.stopped is not None or len(self.study.ended()) >= self.n_trials
+
+    def _begin(self) -> list[Trial]:
+        """Return the trials to run next, written down as running; none if there are none."""
+        with self.study.locked():
+            self._collect_left_over()
+            if self._is_done():
+                return []
+            self.stopped = self.stopping.reason(self.study.optimizer)
+            if self.stopped:
+                log.info("Stopped after %d trials: %s", len(self.study.ended()), self.stopped)
+                return []
+            elsewhere = len(self.study.optimizer.pending) - len(self.study.left_over())
+            missing = self.n_trials - len(self.study.ended()) - elsewhere
+            return self.study.start(min(self.n_jobs, missing)) if missing > 0 else []
+
+    def _run_batch(self, trials: Sequence[Trial]) -> Sequence[JobReturn]:
+        first_job = trials[0].job or 0
         batch = [[*self.request.fixed, *self.layout.overrides(t.params)] for t in trials]
         folders = [self._folder_of(overrides, first_job + i) for i, overrides in enumerate(batch)]
         jobs: Sequence[JobReturn | None]
@@ -154,25 +182,23 @@ class Search:
 
     def _collect_left_over(self) -> None:
         """Take in the outcomes of jobs that ended while nobody listened."""
-        for trial in self.study.optimizer.pending:
+        for trial in self.study.left_over():
             overrides = [*self.request.fixed, *self.layout.overrides(trial.params)]
             folder = self._folder_of(overrides, trial.job or 0)
             outcome = outcome_of(None, self.folder / folder)
             if outcome is not None:
                 self._finish(trial, outcome, folder)
 
-    def _ended(self) -> list[Trial]:
-        return [trial for trial in self.study.trials if trial.state != "running"]
-
     def _seconds_left(self) -> float | None:
-        times = [trial.seconds for trial in self._ended() if trial.seconds is not None]
-        missing = max(0, self.n_trials - len(self._ended()))
-        return sum(times) / len(times) * missing / self.n_jobs if times else None
+        times = [each.seconds for each in self.study.ended() if each.seconds is not None]
+        missing = max(0, self.n_trials - len(self.study.ended()))
+        at_once = max(self.n_jobs, len(self.study.optimizer.pending))
+        return sum(times) / len(times) * missing / at_once if times else None
 
     def _check_failures(self) -> None:
         failed = [trial for trial in self.study.trials if trial.state == "failed"]
         if len(failed) > self.max_failure_rate * self.n_trials:
-            write_results(self.folder, self._ended(), self.study.optimizer.best(), self.layout)
+            write_results(self.folder, self.study.ended(), self.study.optimizer.best(), self.layout)
             raise SweepError(
                 f"{len(failed)} of {self.n_trials} trials failed, more than "
                 f"hydra.sweeper.max_failure_rate={self.max_failure_rate:g} allows. The last one, "
@@ -181,8 +207,10 @@ class Search:
             )
 
     def _conclude(self) -> None:
-        best = self.study.optimizer.best()
-        write_results(self.folder, self._ended(), best, self.layout, stopped=self.stopped)
+        with self.study.locked():
+            self.study.worker.bury()
+            best = self.study.optimizer.best()
+            write_results(self.folder, self.study.ended(), best, self.layout, stopped=self.stopped)
         if best is None:
             raise SweepError(
                 f"No trial gave a value; see {self.study.journal.path} for the reasons."
@@ -222,6 +250,17 @@ def _count(settings: Mapping[str, Any], name: str) -> int:
             f"Expected hydra.sweeper.{name} to be an integer of at least 1, but got {value!r}."
         )
     return value
+
+
+def _seconds(settings: Mapping[str, Any], name: str) -> float:
+    value = settings[name]
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:
+        raise SweepError(
+            f"Expected hydra.sweeper.{name} to be a finite number of seconds above 0, but got "
+            f"{value!r}."
+        )
+    return float(value)
 
 
 def _rate(settings: Mapping[str, Any], name: str) -> float:

@@ -1,5 +1,6 @@
 """What a person reads of a search: a line per trial, and the results file."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,10 @@ def write_results(
         "num_failed": sum(trial.state == "failed" for trial in trials),
         "stopped": stopped,
     }
-    OmegaConf.save(OmegaConf.create(results), folder / RESULTS)
+    # At once: the report of another process may be reading it.
+    temporary = folder / f".{RESULTS}.{os.getpid()}"
+    OmegaConf.save(OmegaConf.create(results), temporary)
+    os.replace(temporary, folder / RESULTS)
     return results
 
 

@@ -32,6 +32,8 @@ class BayesFTSweeperConf:
     min_improvement: float | None = None
     # The part of n_trials that may fail before the search gives up.
     max_failure_rate: float = 0.3
+    # Seconds after which another process's trials are free if it gave no sign of life.
+    heartbeat: float = 60.0
     # The journal's path; journal.jsonl in the sweep folder if null.
     storage: str | None = None
     # What to sweep, in Hydra's sweep grammar; the command line wins over it.
