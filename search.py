@@ -1,11 +1,13 @@
 """A search: `python search.py -m hydra/sweeper=bayesft`. See `python search.py --help`."""
 
+from typing import Any
+
 import hydra
 from omegaconf import DictConfig
 
 
 @hydra.main(config_path="conf", config_name="search", version_base="1.3")
-def main(cfg: DictConfig) -> tuple[float, float]:
+def main(cfg: DictConfig) -> dict[str, Any]:
     """Hand the config to `bayesft.app`."""
     # Here, so that --help and tab completion do not wait for PyTorch.
     from bayesft.app import search

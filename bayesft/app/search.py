@@ -18,7 +18,7 @@ from bayesft.app.train import CONFIG, fitted
 from bayesft.methods import load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
 from bayesft.report.tables import add_mean_row
-from bayesft.robustness import Curve, evaluate, paired_difference
+from bayesft.robustness import Curve, clean_score, evaluate, paired_difference
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +26,15 @@ _WEIGHTS = "weights.ckpt"
 
 
 @told_plainly
-def search(cfg: DictConfig) -> tuple[float, float]:
-    """Run one trial: train, and return the objective and its standard error.
+def search(cfg: DictConfig) -> dict[str, Any]:
+    """Run one trial: train, and return what a sweeper is to know of it.
 
-    The objective is the mean score under drift on validation images. The
-    test set is not read. Besides what a training leaves, the run's folder gets
+    The test set is not read. Besides what a training leaves, the run's folder gets
     the kept weights and the curve behind the objective.
+
+    Returns:
+        `value`: the objective, the mean score under drift on validation images, and its
+        standard error; `clean_accuracy`: the score on all of them without drift.
     """
     folder = Path(cfg.paths.output_dir)
     with fitted(cfg) as run:
@@ -41,10 +44,13 @@ def search(cfg: DictConfig) -> tuple[float, float]:
             cfg, "objective", module, run.data.val_dataloader(), cfg.evaluation.sigmas
         )
         curve.to_json(folder / "objective_curve.json")
+        clean = clean_score(module, run.data.val_dataloader())
         for logger in run.trainer.loggers:
-            logger.log_metrics({"objective": curve.mean, "objective_stderr": curve.stderr})
+            logger.log_metrics(
+                {"objective": curve.mean, "objective_stderr": curve.stderr, "clean_accuracy": clean}
+            )
             logger.save()
-    return curve.mean, curve.stderr
+    return {"value": (curve.mean, curve.stderr), "clean_accuracy": clean}
 
 
 class SearchReport(Callback):

@@ -11,6 +11,7 @@ BoTorch come with it; everything else here is light.
 
 from typing import TYPE_CHECKING, Any
 
+from bayesft.bo.constraint import Constraint, is_feasible
 from bayesft.bo.errors import (
     JournalError,
     JournalWarning,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Categorical",
+    "Constraint",
     "Dimension",
     "Integer",
     "Journal",
@@ -44,6 +46,7 @@ __all__ = [
     "Trial",
     "TrialError",
     "check_space",
+    "is_feasible",
 ]
 
 

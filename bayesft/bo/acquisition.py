@@ -1,6 +1,7 @@
 """Where to look next: log noisy expected improvement over the unit cube."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +11,8 @@ from bayesft.bo.space import Space
 from bayesft.bo.surrogate import Surrogate
 
 # isort: split
-from botorch.acquisition import qLogNoisyExpectedImprovement
+from botorch.acquisition import GenericMCObjective, qLogNoisyExpectedImprovement
+from botorch.models import ModelListGP
 from botorch.optim import optimize_acqf
 from botorch.sampling import SobolQMCNormalSampler
 
@@ -23,7 +25,12 @@ SAME = 1e-6
 
 
 def suggest(
-    surrogate: Surrogate, space: Space, observed: Tensor, pending: Tensor, seed: int
+    surrogate: Surrogate,
+    space: Space,
+    observed: Tensor,
+    pending: Tensor,
+    seed: int,
+    slacks: Sequence[Surrogate] = (),
 ) -> tuple[list[float], float] | None:
     """Return the row with the largest log noisy expected improvement, and that improvement.
 
@@ -42,17 +49,27 @@ def suggest(
         observed: n x d rows of the ended trials.
         pending: m x d rows of the running trials; m may be 0.
         seed: Of the posterior samples.
+        slacks: Of each constraint's slack, which is negative where it is not kept to.
+            The improvement then counts as far as all are positive, and over feasible
+            trials alone (Ament et al., appendix on constraints).
 
     Returns:
         A row and its expected improvement in the surrogate's units, or None if every
         climb ended at a row tried already.
     """
+    constrained = {}
+    if slacks:
+        constrained = {
+            "objective": GenericMCObjective(lambda samples, X=None: samples[..., 0]),
+            "constraints": [_violation(slack, i) for i, slack in enumerate(slacks, start=1)],
+        }
     acquisition = qLogNoisyExpectedImprovement(
-        surrogate.gp,
+        ModelListGP(surrogate.gp, *(slack.gp for slack in slacks)) if slacks else surrogate.gp,
         observed,
         sampler=SobolQMCNormalSampler(torch.Size([SAMPLES]), seed=seed),
         X_pending=pending if len(pending) else None,
         prune_baseline=True,
+        **constrained,
     )
     width = observed.shape[-1]
     ends, _ = optimize_acqf(
@@ -73,6 +90,11 @@ def suggest(
         scores = acquisition(torch.tensor(fresh).to(observed).unsqueeze(-2))
     best = int(scores.argmax())
     return fresh[best], math.exp(float(scores[best]))
+
+
+def _violation(slack: Surrogate, output: int) -> Callable[[Tensor], Tensor]:
+    """Return the function of posterior samples that BoTorch wants: negative if feasible."""
+    return lambda samples: -(samples[..., output] + slack.centre / slack.scale)
 
 
 def is_taken(row: list[float], taken: Tensor) -> bool:

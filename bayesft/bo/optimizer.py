@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bayesft.bo.acquisition import suggest
+from bayesft.bo.constraint import Constraint, least_violating
 from bayesft.bo.errors import OptimizerError, OptimizerWarning, SpaceError, SurrogateError
 from bayesft.bo.isolation import derive_seed, isolated
 from bayesft.bo.sobol import sobol_row
@@ -50,6 +51,7 @@ class Optimizer:
         seed: Of everything random.
         start: Points to ask first, in that order; all are asked, also beyond
             `n_initial`.
+        constraints: What the best trial must keep to.
         trials: Trials of an earlier run, to go on from.
 
     Raises:
@@ -64,6 +66,7 @@ class Optimizer:
         n_initial: int = 8,
         seed: int = 0,
         start: Sequence[Mapping[str, Any]] = (),
+        constraints: Sequence[Constraint] = (),
         trials: Iterable[Trial] = (),
     ) -> None:
         if direction not in ("maximize", "minimize"):
@@ -83,9 +86,10 @@ class Optimizer:
         self.n_initial = n_initial
         self.seed = seed
         self.start = tuple(dict(params) for params in start)
+        self.constraints = tuple(constraints)
         self._trials: dict[int, Trial] = {}
         self._rows: dict[int, list[float]] = {}
-        self._surrogate: Surrogate | None = None
+        self._surrogates: tuple[Surrogate, ...] = ()
         self._next: tuple[dict[str, Any], float | None] | None = None
         for trial in trials:
             self.tell(trial)
@@ -143,7 +147,7 @@ class Optimizer:
                 f"but got {trial.params}."
             )
         if trial.state != "running" or (before is not None and before.state != "running"):
-            self._surrogate = None
+            self._surrogates = ()
         self._next = None
         self._trials[trial.number] = trial
         self._rows[trial.number] = row
@@ -159,21 +163,23 @@ class Optimizer:
     def best(self) -> Trial | None:
         """Return the finished trial to believe in, or None if there is none.
 
-        With `n_initial` finished trials (at least 2) it is the one with the best
+        It is one that keeps to the constraints, if any does, and otherwise the one that
+        misses them least. With `n_initial` finished trials (at least 2) it is the one with the best
         posterior mean, since the best observation is most of all the luckiest;
         with fewer the one with the best value. Ties go to the lowest number.
         """
         finished = [trial for trial in self.trials if trial.state == "finished"]
-        if not finished:
+        candidates = least_violating(finished, self.constraints)
+        if not candidates:
             return None
-        scores = [self._sign * trial.value for trial in finished]
+        scores = [self._sign * trial.value for trial in candidates]
         if len(finished) >= max(2, self.n_initial):
             with isolated(derive_seed(self.seed, "best")):
                 try:
-                    scores = posterior(self._fitted(), self._rows_of(finished))[0].tolist()
+                    scores = posterior(self._fitted()[0], self._rows_of(candidates))[0].tolist()
                 except (*FIT_ERRORS, SurrogateError) as error:
                     _warn(f"The best trial is the one with the best value: {error}")
-        return finished[scores.index(max(scores))]
+        return candidates[scores.index(max(scores))]
 
     @property
     def _sign(self) -> float:
@@ -196,8 +202,8 @@ class Optimizer:
             with isolated(seed):
                 observed, pending = self._rows_of(self._ended()), self._rows_of(self.pending)
                 try:
-                    surrogate = self._fitted()
-                    found = suggest(surrogate, self.space, observed, pending, seed)
+                    surrogate, *slacks = self._fitted()
+                    found = suggest(surrogate, self.space, observed, pending, seed, slacks)
                 except (*FIT_ERRORS, SurrogateError) as error:
                     _warn(f"Trial {number} is a Sobol point: {error}")
                     found = None
@@ -209,21 +215,41 @@ class Optimizer:
             row = sobol_row(self.space, number, self._rows_of(self.trials), seed)
         return self.space.decode(row), None
 
-    def _fitted(self) -> Surrogate:
-        """Fit to the ended trials, once for as long as these stay the same."""
-        if self._surrogate is None:
+    def _fitted(self) -> tuple[Surrogate, ...]:
+        """Fit to the ended trials, once for as long as these stay the same.
+
+        The first is of the value, the others of the constraints' slacks.
+        """
+        if not self._surrogates:
             ended = self._ended()
             values = [self._sign * trial.value for trial in ended if trial.state == "finished"]
             worst = min(values)
             scores = [
                 worst if trial.state == "failed" else self._sign * trial.value for trial in ended
             ]
-            stderrs = [float("nan") if trial.stderr is None else trial.stderr for trial in ended]
-            with isolated(derive_seed(self.seed, "fit", len(ended))):
-                self._surrogate = fit(self._rows_of(ended), _tensor(scores), _tensor(stderrs))
+            fits = [self._fit(ended, scores, [trial.stderr for trial in ended])]
+            for constraint in self.constraints:
+                measured = [
+                    trial
+                    for trial in ended
+                    if trial.state == "finished" and constraint.slack(trial.extra) is not None
+                ]
+                # Of one value nothing can be learnt.
+                if len(measured) > 1:
+                    slacks = [constraint.slack(trial.extra) for trial in measured]
+                    stderrs = [constraint.stderr(trial.extra) for trial in measured]
+                    fits.append(self._fit(measured, slacks, stderrs))
+            self._surrogates = tuple(fits)
         # GPyTorch keeps what it has computed in the model; a copy each time makes
         # an answer independent of the questions before it, to the bit.
-        return copy.deepcopy(self._surrogate)
+        return copy.deepcopy(self._surrogates)
+
+    def _fit(
+        self, trials: Sequence[Trial], values: Sequence[float], stderrs: Sequence[float | None]
+    ) -> Surrogate:
+        errors = [float("nan") if stderr is None else stderr for stderr in stderrs]
+        with isolated(derive_seed(self.seed, "fit", len(self._ended()))):
+            return fit(self._rows_of(trials), _tensor(list(values)), _tensor(errors))
 
     def _ended(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.state != "running"]

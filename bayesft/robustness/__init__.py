@@ -5,6 +5,7 @@ on, `sampler` scores draws with one of the `backends`, `pilot` and `sequential` 
 how many it takes, `statistics` what the scores tell.
 """
 
+from bayesft.robustness.clean import clean_score
 from bayesft.robustness.curve import Curve, CurvePoint
 from bayesft.robustness.errors import PrecisionWarning
 from bayesft.robustness.montecarlo import evaluate
@@ -19,6 +20,7 @@ __all__ = [
     "PrecisionWarning",
     "Score",
     "accuracy",
+    "clean_score",
     "evaluate",
     "paired_difference",
 ]

@@ -8,8 +8,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,18 @@ FILE = "outcome.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """A job's value, or the reason why there is none."""
+    """A job's value, or the reason why there is none.
+
+    Attributes:
+        named: what else was measured, by name: [mean, standard error or None] each,
+            None for what was no finite number.
+    """
 
     value: float | None = None
     stderr: float | None = None
     reason: str | None = None
     seconds: float | None = None
+    named: dict[str, list[float | None] | None] = field(default_factory=dict)
 
 
 class RecordedTask:
@@ -49,17 +55,34 @@ class RecordedTask:
 
 
 def read_result(result: Any, *, seconds: float | None = None) -> Outcome:
-    """Read what a task returned: a number, or (mean, standard error)."""
-    value, stderr = result, None
-    if isinstance(result, (tuple, list)) and len(result) == 2:
-        value, stderr = result
+    """Read what a task returned.
+
+    That is a number, (mean, standard error), or a mapping with either of them as
+    `value` and whatever else was measured under names of its own.
+    """
+    value, named = result, {}
+    if isinstance(result, Mapping) and "value" in result:
+        named = {str(name): _pair(each) for name, each in result.items() if name != "value"}
+        value = result["value"]
+    pair = _pair(value)
+    if pair is None:
+        reason = (
+            "expected a finite number, (mean, standard error), or a mapping with either as "
+            f"`value`, but the task gave {result!r}"
+        )
+        return Outcome(reason=reason, seconds=seconds, named=named)
+    return Outcome(value=pair[0], stderr=pair[1], seconds=seconds, named=named)
+
+
+def _pair(value: Any) -> list[float | None] | None:
+    """Return a mean and its standard error, None if it is not known; or None for no number."""
+    stderr = None
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        value, stderr = value
     number, error = _number(value), _number(stderr)
     if number is None:
-        reason = f"expected a finite number or (mean, standard error), but the task gave {result!r}"
-        return Outcome(reason=reason, seconds=seconds)
-    if stderr is not None and (error is None or error < 0):
-        error = None
-    return Outcome(value=number, stderr=error, seconds=seconds)
+        return None
+    return [number, None if error is None or error < 0 else error]
 
 
 def outcome_of(job: JobReturn | None, folder: Path) -> Outcome | None:

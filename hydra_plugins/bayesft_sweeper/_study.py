@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayesft.bo import Journal, Space, Trial, check_space
+from bayesft.bo import Constraint, Journal, Space, Trial, check_space
 from bayesft.bo.optimizer import Optimizer
 from bayesft.bo.worker import Worker
 from hydra_plugins.bayesft_sweeper._errors import SweepError
@@ -43,6 +43,7 @@ class Study:
         n_initial: int,
         seed: int,
         start: Sequence[dict[str, Any]],
+        constraints: Sequence[Constraint],
         heartbeat: float,
     ) -> "Study":
         """Go on with the journal at `path`, or begin one.
@@ -50,8 +51,14 @@ class Study:
         Raises:
             BayesFTError: a setting is wrong, or the journal is of another search.
         """
-        settings = {"direction": direction, "n_initial": n_initial, "seed": seed, "start": start}
-        optimizer = Optimizer(space, **settings)
+        optimizer = Optimizer(
+            space,
+            direction=direction,
+            n_initial=n_initial,
+            seed=seed,
+            start=start,
+            constraints=constraints,
+        )
         journal = Journal(path)
         with journal.lock:
             if not journal.exists:
@@ -137,6 +144,7 @@ class Study:
                 reason=outcome.reason or "the job left no outcome",
                 seconds=outcome.seconds,
                 folder=folder,
+                extra=outcome.named,
             )
         return self.journal.record_tell(
             number,
@@ -144,4 +152,5 @@ class Study:
             stderr=outcome.stderr,
             seconds=outcome.seconds,
             folder=folder,
+            extra=outcome.named,
         )

@@ -1,7 +1,6 @@
 """The search itself, between Hydra's launcher and `bayesft.bo`."""
 
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,15 +14,22 @@ from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bayesft.bo import Space, Trial
+from bayesft.bo import Constraint, Space, Trial, is_feasible
 from bayesft.errors import BayesFTError
 from bayesft.folders import make_writable
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
 from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, outcome_of, reason_of
+from hydra_plugins.bayesft_sweeper._settings import count, rate, seconds
 from hydra_plugins.bayesft_sweeper._stopping import Stopping
 from hydra_plugins.bayesft_sweeper._study import Study
-from hydra_plugins.bayesft_sweeper._told import RESULTS, short_point, trial_line, write_results
+from hydra_plugins.bayesft_sweeper._told import (
+    RESULTS,
+    short_point,
+    trial_line,
+    violation_of,
+    write_results,
+)
 from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
 
 log = logging.getLogger("bayesft.search")
@@ -78,11 +84,12 @@ class Search:
         task_function: TaskFunction,
         config: DictConfig,
     ) -> None:
-        self.n_trials = _count(settings, "n_trials")
-        self.n_jobs = _count(settings, "n_jobs")
-        self.max_failure_rate = _rate(settings, "max_failure_rate")
+        self.n_trials = count(settings, "n_trials")
+        self.n_jobs = count(settings, "n_jobs")
+        self.max_failure_rate = rate(settings, "max_failure_rate")
         self.stopping = Stopping.from_settings(settings)
         self.stopped: str | None = None
+        self.constraints = [Constraint.parse(text) for text in settings.get("constraints") or []]
         self.loader = hydra_context.config_loader
         self.config = config
         self.folder = Path(str(config.hydra.sweep.dir))
@@ -111,7 +118,8 @@ class Search:
             n_initial=settings["n_initial"],
             seed=settings["seed"],
             start=start,
-            heartbeat=_seconds(settings, "heartbeat"),
+            constraints=self.constraints,
+            heartbeat=seconds(settings, "heartbeat"),
         )
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
@@ -123,6 +131,7 @@ class Search:
         returns: list[Sequence[JobReturn]] = []
         with self.study.worker:
             with self.study.locked():
+                self._check_constraints()
                 self._collect_left_over()
                 if ended := self.study.ended():
                     path = self.study.journal.path
@@ -177,7 +186,9 @@ class Search:
 
     def _finish(self, trial: Trial, outcome: Outcome, folder: str) -> None:
         ended = self.study.finish(trial, outcome, folder=folder)
-        line = trial_line(ended, self.study.optimizer.best(), self.layout, self._seconds_left())
+        self._check_constraints()
+        best = self.study.optimizer.best()
+        line = trial_line(ended, best, self.layout, self._seconds_left(), self.constraints)
         log.log(logging.WARNING if ended.state == "failed" else logging.INFO, line)
 
     def _collect_left_over(self) -> None:
@@ -195,10 +206,21 @@ class Search:
         at_once = max(self.n_jobs, len(self.study.optimizer.pending))
         return sum(times) / len(times) * missing / at_once if times else None
 
+    def _check_constraints(self) -> None:
+        for trial in self.study.ended():
+            try:
+                if trial.state == "finished":
+                    is_feasible(trial, self.constraints)
+            except BayesFTError as error:
+                raise SweepError(
+                    f"hydra.sweeper.constraints: trial {trial.number}: {error} Let the task return "
+                    "a mapping with `value` and that name, or leave the constraint out."
+                ) from error
+
     def _check_failures(self) -> None:
         failed = [trial for trial in self.study.trials if trial.state == "failed"]
         if len(failed) > self.max_failure_rate * self.n_trials:
-            write_results(self.folder, self.study.ended(), self.study.optimizer.best(), self.layout)
+            self._write_results()
             raise SweepError(
                 f"{len(failed)} of {self.n_trials} trials failed, more than "
                 f"hydra.sweeper.max_failure_rate={self.max_failure_rate:g} allows. The last one, "
@@ -209,15 +231,29 @@ class Search:
     def _conclude(self) -> None:
         with self.study.locked():
             self.study.worker.bury()
-            best = self.study.optimizer.best()
-            write_results(self.folder, self.study.ended(), best, self.layout, stopped=self.stopped)
+            best = self._write_results()
         if best is None:
             raise SweepError(
                 f"No trial gave a value; see {self.study.journal.path} for the reasons."
             )
         error = "" if best.stderr is None else f" ± {best.stderr:.4f}"
         log.info("Best: trial %d, %.4f%s", best.number, best.value, error)
+        for constraint in self.constraints:
+            if missed := violation_of(best, constraint):
+                log.warning("No trial keeps to %s; of the best one it is %s", constraint, missed)
         log.info("Results: %s", self.folder / RESULTS)
+
+    def _write_results(self) -> Trial | None:
+        best = self.study.optimizer.best()
+        write_results(
+            self.folder,
+            self.study.ended(),
+            best,
+            self.layout,
+            constraints=self.constraints,
+            stopped=self.stopped,
+        )
+        return best
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the config of a job; raises Hydra's own error if it cannot be composed."""
@@ -241,30 +277,3 @@ def _hydra_config(config: DictConfig) -> Iterator[None]:
         yield
     finally:
         instance.cfg = before
-
-
-def _count(settings: Mapping[str, Any], name: str) -> int:
-    value = settings[name]
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise SweepError(
-            f"Expected hydra.sweeper.{name} to be an integer of at least 1, but got {value!r}."
-        )
-    return value
-
-
-def _seconds(settings: Mapping[str, Any], name: str) -> float:
-    value = settings[name]
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:
-        raise SweepError(
-            f"Expected hydra.sweeper.{name} to be a finite number of seconds above 0, but got "
-            f"{value!r}."
-        )
-    return float(value)
-
-
-def _rate(settings: Mapping[str, Any], name: str) -> float:
-    value = settings[name]
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
-        raise SweepError(f"Expected hydra.sweeper.{name} to be in [0, 1], but got {value!r}.")
-    return float(value)

@@ -7,24 +7,41 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from bayesft.bo import Trial
+from bayesft.bo import Constraint, Trial, is_feasible
 from hydra_plugins.bayesft_sweeper._vectors import Layout
 
 RESULTS = "optimization_results.yaml"
 
 
-def trial_line(trial: Trial, best: Trial | None, layout: Layout, seconds_left: float | None) -> str:
+def trial_line(
+    trial: Trial,
+    best: Trial | None,
+    layout: Layout,
+    seconds_left: float | None,
+    constraints: Sequence[Constraint] = (),
+) -> str:
     """Return one line on a trial that has ended."""
     parts = [f"trial {trial.number:>3}", short_point(trial.params, layout)]
     if trial.state == "failed":
         parts.append(f"failed: {_shortened(trial.reason or '')}")
     else:
         parts.append(_value(trial))
+        parts += [violation_of(trial, constraint) for constraint in constraints]
     if best is not None:
-        parts.append(f"best {best.value:.4f} (trial {best.number})")
+        infeasible = "" if is_feasible(best, constraints) else ", infeasible"
+        parts.append(f"best {best.value:.4f} (trial {best.number}{infeasible})")
     if seconds_left:
         parts.append(f"{_duration(seconds_left)} left")
-    return "  ".join(parts)
+    return "  ".join(part for part in parts if part)
+
+
+def violation_of(trial: Trial, constraint: Constraint) -> str:
+    """Return what a finished trial measured where it misses a constraint, else nothing."""
+    if is_feasible(trial, [constraint]):
+        return ""
+    mean, _ = trial.extra[constraint.name] or (None, None)
+    shown = "not finite" if mean is None else f"{mean:.4g}"
+    return f"{constraint.name} {shown}, not {constraint.relation} {constraint.bound:g}"
 
 
 def short_point(params: Mapping[str, Any], layout: Layout) -> str:
@@ -46,6 +63,7 @@ def write_results(
     best: Trial | None,
     layout: Layout,
     *,
+    constraints: Sequence[Constraint] = (),
     stopped: str | None = None,
 ) -> dict[str, Any]:
     """Write `optimization_results.yaml` and return its content.
@@ -58,6 +76,9 @@ def write_results(
         "best_params": None if best is None else best_params(best.params, layout),
         "best_value": None if best is None else best.value,
         "best_stderr": None if best is None else best.stderr,
+        "best_named": None if best is None else best.extra or None,
+        "constraints": [str(constraint) for constraint in constraints],
+        "best_feasible": None if best is None else is_feasible(best, constraints),
         "best_trial": None if best is None else best.number,
         "best_folder": None if best is None else best.folder,
         "first_folder": next((t.folder for t in finished if t.number == 0), None),

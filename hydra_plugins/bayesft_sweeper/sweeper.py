@@ -25,6 +25,9 @@ class BayesFTSweeperConf:
     n_jobs: int = 1
     # maximize or minimize what the task returns.
     direction: str = "maximize"
+    # What the best trial must keep to, such as "clean_accuracy >= 0.97": limits on named
+    # values that the task returns beside `value`.
+    constraints: list[str] = field(default_factory=list)
     seed: int = 0
     # Stop when the best trial has been the best for so many trials since.
     patience: int | None = None

@@ -37,8 +37,14 @@ def finished(tmp_path_factory):
     return folder
 
 
-def test_a_trial_gives_the_objective_and_its_error(tmp_path):
-    mean, stderr = run_trial(composed(tmp_path / "t", *SMALL, name="search"))
+def test_a_trial_gives_the_objective_its_error_and_the_clean_accuracy(tmp_path):
+    returned = run_trial(composed(tmp_path / "t", *SMALL, name="search"))
+    mean, stderr = returned["value"]
+    images = DigitsDataModule().val_size
+    assert returned["clean_accuracy"] * images == pytest.approx(
+        round(returned["clean_accuracy"] * images)
+    )
+    assert returned["clean_accuracy"] > mean
     curve = Curve.from_json(tmp_path / "t" / "objective_curve.json")
     assert (mean, stderr) == (curve.mean, curve.stderr)
     assert curve.sigmas == (0.3, 0.6, 0.9, 1.2, 1.5)

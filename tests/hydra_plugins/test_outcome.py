@@ -54,7 +54,7 @@ def test_numbers_with_and_without_an_error(result, value, stderr):
 def test_everything_else_is_a_failure_that_shows_what_came(result):
     outcome = read_result(result)
     assert outcome.value is None
-    assert "expected a finite number or (mean, standard error)" in outcome.reason
+    assert "expected a finite number, (mean, standard error), or a mapping" in outcome.reason
     assert repr(result) in outcome.reason
 
 

@@ -1,0 +1,46 @@
+"""The score without drift, on every image."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from bayesft.errors import SettingError
+from bayesft.robustness.images import batch_length, to_device
+from bayesft.robustness.montecarlo import undisturbed
+from bayesft.robustness.score import Score, accuracy
+
+
+def clean_score(
+    model: nn.Module,
+    batches: Iterable[Any],
+    *,
+    score: Score = accuracy,
+    prepare: Callable[[Any], Any] | None = None,
+) -> float:
+    """Return the mean score over the images of `batches`, in eval mode.
+
+    Model, mode and random state are as before afterwards.
+
+    Args:
+        model: any network, on one device.
+        batches: each image once, such as a DataLoader that drops none.
+        score: a function of (model, batch); see `bayesft.robustness.score`.
+        prepare: what a batch goes through first; the model's device by default.
+
+    Raises:
+        SettingError: there are no images.
+    """
+    device = next(model.parameters()).device
+    total, images = 0.0, 0
+    with torch.inference_mode(False), torch.no_grad(), undisturbed(model, device, seed=0):
+        for batch in batches:
+            ready = prepare(batch) if prepare else to_device(batch, device)
+            length = batch_length(ready)
+            # A score for the whole batch counts for each of its images.
+            total += float(score(model, ready).double().mean()) * length
+            images += length
+    if images == 0:
+        raise SettingError("`clean_score` was given no images. Check the data set's split sizes.")
+    return total / images
