@@ -38,12 +38,12 @@ def finished(tmp_path_factory):
 
 
 def test_a_trial_gives_the_objective_its_error_and_the_clean_accuracy(tmp_path):
-    returned = run_trial(composed(tmp_path / "t", *SMALL, name="search"))
+    cfg = composed(tmp_path / "t", *SMALL, name="search")
+    returned = run_trial(cfg)
     mean, stderr = returned["value"]
-    images = DigitsDataModule().val_size
-    assert returned["clean_accuracy"] * images == pytest.approx(
-        round(returned["clean_accuracy"] * images)
-    )
+    # Of every validation image, each once.
+    correct = returned["clean_accuracy"] * cfg.data.val_size
+    assert correct == pytest.approx(round(correct))
     assert returned["clean_accuracy"] > mean
     curve = Curve.from_json(tmp_path / "t" / "objective_curve.json")
     assert (mean, stderr) == (curve.mean, curve.stderr)
