@@ -7,6 +7,7 @@ fails. Each job therefore writes its own outcome into its folder when it ends.
 import json
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -42,7 +43,11 @@ class RecordedTask:
         try:
             result = self.task_function(cfg)
         except Exception as error:
-            _write(Outcome(reason=reason_of(error), seconds=time.monotonic() - started))
+            reason = reason_of(error)
+            _write(Outcome(reason=reason, seconds=time.monotonic() - started))
+            if not _can_be_pickled(error):
+                # It would fail on its way back to the launcher, and take the batch with it.
+                raise RuntimeError(reason) from error
             raise
         _write(read_result(result, seconds=time.monotonic() - started))
         return result
@@ -80,6 +85,14 @@ def reason_of(error: BaseException) -> str:
     """Return an exception as one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _can_be_pickled(error: Exception) -> bool:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return False
+    return True
 
 
 def _number(value: Any) -> float | None:

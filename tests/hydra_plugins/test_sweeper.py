@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import subprocess
 import sys
 
@@ -159,6 +160,28 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path, bad, reason
     found = results(tmp_path / "s")
     assert (found["num_trials"], found["num_failed"]) == (5, 1)
     assert len(task.seen) == 5
+
+
+class OfTwoArgumentsError(Exception):
+    def __init__(self, first, second):
+        super().__init__(f"{first}, not {second}")
+
+
+def test_an_exception_that_cannot_be_pickled_takes_no_batch_with_it(tmp_path, monkeypatch):
+    def in_other_processes(launch, job_overrides, initial_job_idx):
+        jobs = []
+        for i, overrides in enumerate(job_overrides):
+            jobs += pickle.loads(pickle.dumps(launch([overrides], initial_job_idx + i)))
+        return jobs
+
+    def task(cfg):
+        return fail(OfTwoArgumentsError("this", "that")) if cfg.x == 0.5 else cfg.x
+
+    wrap_launcher(monkeypatch, in_other_processes)
+    sweep(tmp_path / "s", task, X, "hydra.sweeper.n_jobs=4", "hydra.sweeper.n_trials=4")
+    [failed] = events(tmp_path / "s", "fail")
+    assert failed["reason"] == "OfTwoArgumentsError: this, not that"
+    assert len(events(tmp_path / "s", "tell")) == 3
 
 
 def test_too_many_failures_end_the_search(tmp_path):
