@@ -4,9 +4,12 @@ A launcher gives results back when a whole batch is done, and nothing if it
 fails. Each job therefore writes its own outcome into its folder when it ends.
 """
 
+import contextlib
 import json
+import logging
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,7 +19,10 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
+
+log = logging.getLogger("bayesft.search")
 
 FILE = "outcome.json"
 
@@ -48,7 +54,15 @@ class RecordedTask:
         try:
             result = self.task_function(cfg)
         except Exception as error:
-            _write(Outcome(reason=reason_of(error), seconds=time.monotonic() - started))
+            reason = reason_of(error)
+            # Hydra tells of an exception when it is asked for the result, and a sweep does not.
+            # What is meant to be read as one line comes as one.
+            plain = isinstance(error, CompactHydraException)
+            log.error("This trial failed: %s", reason, exc_info=None if plain else error)
+            _write(Outcome(reason=reason, seconds=time.monotonic() - started))
+            if not _can_be_pickled(error):
+                # It would fail on its way back to the launcher, and take the batch with it.
+                raise RuntimeError(reason) from error
             raise
         _write(read_result(result, seconds=time.monotonic() - started))
         return result
@@ -105,6 +119,14 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def _can_be_pickled(error: Exception) -> bool:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return False
+    return True
+
+
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return None
@@ -118,9 +140,15 @@ def _number(value: Any) -> float | None:
 def _write(outcome: Outcome) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     temporary = folder / f".{FILE}.{os.getpid()}"
-    with open(temporary, "w") as file:
-        json.dump(asdict(outcome), file)
-        file.flush()
-        os.fsync(file.fileno())
-    # At once or not at all: a reader never sees half an outcome.
-    os.replace(temporary, folder / FILE)
+    try:
+        with open(temporary, "w") as file:
+            json.dump(asdict(outcome), file)
+            file.flush()
+            os.fsync(file.fileno())
+        # At once or not at all: a reader never sees half an outcome.
+        os.replace(temporary, folder / FILE)
+    except OSError as error:
+        # A full disk, say. The launcher still gives back what the task returned.
+        log.warning("The outcome could not be written to %s: %s", folder / FILE, error)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -22,11 +22,18 @@ import hydra
 def main(cfg):
     with open(cfg.calls, "a") as calls:
         calls.write(f"{cfg.x}\n")
+    wait_for_others(cfg)
     time.sleep(cfg.seconds)
     if cfg.dies is not None and float(cfg.x) == cfg.dies:
         time.sleep(1)
         os.kill(os.getpid(), signal.SIGKILL)
     return -(float(cfg.x) - 0.3) ** 2, 0.01
+
+def wait_for_others(cfg):
+    deadline = time.monotonic() + 60
+    while len(open(cfg.calls).readlines()) < cfg.together:
+        assert time.monotonic() < deadline, "runs alone"
+        time.sleep(0.05)
 
 if __name__ == "__main__":
     main()
@@ -39,6 +46,7 @@ defaults:
 x: 0.5
 seconds: 0.0
 calls: ???
+together: 1   # a job ends when so many have started
 dies: null   # a job with this x is killed
 """
 
@@ -72,6 +80,14 @@ def wait_for_results(process: subprocess.Popen, folder: Path, count: int) -> Non
     while process.poll() is None and len(told(folder)) < count:
         assert time.monotonic() < deadline, "the search makes no progress"
         time.sleep(0.02)
+
+
+def wait_for_end_of_processes(name: str) -> None:
+    """Wait until no process has `name` in its command line."""
+    deadline = time.monotonic() + 60
+    while name in (lines := subprocess.check_output(["ps", "-A", "-o", "args"], text=True)):
+        assert time.monotonic() < deadline, lines
+        time.sleep(0.1)
 
 
 def tells(folder: Path) -> list[dict]:

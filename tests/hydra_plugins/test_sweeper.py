@@ -1,14 +1,18 @@
 """The sweeper over a foreign application: what runs, what is written, what is refused."""
 
+import errno
 import json
 import math
+import pickle
 import subprocess
 import sys
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 
+from hydra_plugins.bayesft_sweeper import _outcome
 from tests.helpers.sweeps import CONFIG, events, results, sweep
 
 X = "x=interval(0,1)"
@@ -159,6 +163,52 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path, bad, reason
     found = results(tmp_path / "s")
     assert (found["num_trials"], found["num_failed"]) == (5, 1)
     assert len(task.seen) == 5
+
+
+class OfTwoArgumentsError(Exception):
+    def __init__(self, first, second):
+        super().__init__(f"{first}, not {second}")
+
+
+def test_an_exception_that_cannot_be_pickled_takes_no_batch_with_it(tmp_path, monkeypatch):
+    def in_other_processes(launch, job_overrides, initial_job_idx):
+        jobs = []
+        for i, overrides in enumerate(job_overrides):
+            jobs += pickle.loads(pickle.dumps(launch([overrides], initial_job_idx + i)))
+        return jobs
+
+    def task(cfg):
+        return fail(OfTwoArgumentsError("this", "that")) if cfg.x == 0.5 else cfg.x
+
+    wrap_launcher(monkeypatch, in_other_processes)
+    sweep(tmp_path / "s", task, X, "hydra.sweeper.n_jobs=4", "hydra.sweeper.n_trials=4")
+    [failed] = events(tmp_path / "s", "fail")
+    assert failed["reason"] == "OfTwoArgumentsError: this, not that"
+    assert len(events(tmp_path / "s", "tell")) == 3
+
+
+def test_a_failure_is_told_with_its_traceback_in_the_jobs_log(tmp_path):
+    def task(cfg):
+        if HydraConfig.get().job.num == 1:
+            raise ValueError("too deep")
+        return cfg.x
+
+    sweep(tmp_path / "s", task, X, "hydra.sweeper.n_trials=4")
+    text = (tmp_path / "s" / "1" / "app.log").read_text()
+    assert "This trial failed: ValueError: too deep" in text
+    assert "Traceback" in text
+    assert "in task" in text
+
+
+def test_a_full_disk_in_a_jobs_folder_costs_no_result(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_outcome.json, "dump", full)
+    sweep(tmp_path / "s", Task(), X, "hydra.sweeper.n_trials=2")
+    assert results(tmp_path / "s")["num_failed"] == 0
+    assert len(events(tmp_path / "s", "tell")) == 2
+    assert not list((tmp_path / "s" / "0").glob(".outcome*"))
 
 
 def test_too_many_failures_end_the_search(tmp_path):
