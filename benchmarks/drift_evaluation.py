@@ -9,6 +9,8 @@ Everything is measured in this one run, side by side; ratios of medians are prin
      the whole validation set; 20 draws
   c  `evaluate` at equal work: as many draws, images and sigmas as a has batches
   d  `evaluate` at equal standard error: `target_stderr` is what b has
+
+and how often the 95 % interval of d holds the true mean, that of a huge run.
 """
 
 import argparse
@@ -40,6 +42,8 @@ DRIFT = LogNormalDrift()
 SIGMA = 0.9
 CURVE_SIGMAS = [round(0.1 * i, 1) for i in range(16)]
 PASSES = 20
+REPETITIONS = 200
+HUGE = 20_000
 # On a CPU the fastest per image, for b as well.
 BATCH = 100
 
@@ -72,6 +76,7 @@ def main() -> None:
         ratios[f"{name}_over_floor"] = over_floor(network, images, draws, size, repeats)
         print(f"  {name:9} {draws} draws x {size} images   {ratios[f'{name}_over_floor']:.3f}")
     ratios |= equal_error(lenet5, data.test_set)
+    ratios |= coverage(lenet5, data.test_set)
     ratios |= whole_curve(lenet5, data.test_set)
     if arguments.json:
         arguments.json.write_text(json.dumps(ratios, indent=1) + "\n")
@@ -124,6 +129,22 @@ def equal_error(network: nn.Module, images: TensorDataset) -> dict[str, float]:
     }
     print("  b/d" + "".join(f"  {name} {value:.0f}" for name, value in ratios.items()))
     return ratios
+
+
+def coverage(network: nn.Module, images: TensorDataset) -> dict[str, float]:
+    """Return how often the 95 % interval holds the mean of a huge run on other chips."""
+    huge = evaluate(network, images, DRIFT, [SIGMA], HUGE, images_per_draw=50, seed=REPETITIONS)
+    target = 0.02
+    held = 0
+    for seed in range(REPETITIONS):
+        curve = evaluate(network, images, DRIFT, [SIGMA], target_stderr=target, seed=seed)
+        low, high = curve.points[0].interval()
+        held += low <= huge.mean <= high
+    share = held / REPETITIONS
+    print(f"\nthe 95 % interval, standard error {target}, holds the mean of {HUGE:,} draws, "
+          f"{huge.mean:.4f} ± {huge.stderr:.4f},\n"
+          f"  in {100 * share:.1f} % of {REPETITIONS} repetitions")  # fmt: skip
+    return {"lenet5_coverage": share}
 
 
 def whole_curve(network: nn.Module, images: TensorDataset) -> dict[str, float]:
