@@ -6,6 +6,7 @@ d     columns of a row
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -169,7 +170,12 @@ def _influences(
                 interval,
                 effect=(means[top] - means[bottom]).item(),
                 effect_sd=_sd_of_difference(surrogate, rows[[top, bottom]]),
-                slice=Slice(tuple(values), tuple((sign * means).tolist()), tuple(sds.tolist())),
+                slice=Slice(
+                    tuple(values),
+                    tuple((sign * means).tolist()),
+                    tuple(sds.tolist()),
+                    _scale(dimension),
+                ),
             )
         )
     return tuple(sorted(influences, key=lambda influence: -influence.importance))
@@ -193,6 +199,12 @@ def _importance(
     weights[apart.indices] = terms / terms.sum()
     factor = math.exp(1.96 * (weights @ covariance @ weights).sqrt().item())
     return importance, (importance / factor, importance * factor)
+
+
+def _scale(dimension: Dimension) -> Literal["linear", "log", "choices"]:
+    if isinstance(dimension, Categorical):
+        return "choices"
+    return "log" if dimension.log else "linear"
 
 
 def _sd_of_difference(surrogate: Surrogate, pair: Tensor) -> float:

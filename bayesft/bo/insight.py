@@ -1,8 +1,10 @@
 """What a search has learnt: which dimensions matter, and whether to believe it."""
 
 import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bayesft.bo.trial import Trial
 
@@ -22,11 +24,13 @@ class Slice:
         values: of the dimension, in the user's units.
         means: of the noiseless value of a trial there.
         sds: its standard deviations.
+        scale: of an axis for the values.
     """
 
     values: tuple[Any, ...]
     means: tuple[float, ...]
     sds: tuple[float, ...]
+    scale: Literal["linear", "log", "choices"] = "linear"
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,18 @@ class Calibration:
 
     @property
     def r2(self) -> float:
-        """Share of the variance that is predicted; at most 0 if nothing is.
-
-        It compares with the mean of the other trials, since that too is left-one-out.
-        """
-        n = len(self.observed)
-        mean = sum(self.observed) / n
+        """Share of the values' variance that is predicted; one wild trial can decide it."""
+        mean = sum(self.observed) / len(self.observed)
         missed = sum((o - p) ** 2 for o, p in zip(self.observed, self.predicted, strict=True))
-        plain = sum(((o - mean) * n / (n - 1)) ** 2 for o in self.observed)
-        return 1 - missed / plain
+        return 1 - missed / sum((o - mean) ** 2 for o in self.observed)
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's correlation of prediction and value; 0 if all predictions are equal."""
+        try:
+            return statistics.correlation(_ranks(self.predicted), _ranks(self.observed))
+        except statistics.StatisticsError:
+            return 0.0
 
 
 @dataclass(frozen=True)
@@ -118,17 +125,27 @@ class Insight:
     parameters: int
 
     @property
+    def chance(self) -> float:
+        """Rank correlation that a fit to pure noise exceeds about once in forty.
+
+        (p/n)^(1/4) for p parameters and n trials, found by simulation: with values
+        that were shuffled noise, learnt as such, the 97.5 % quantile was within 0.1
+        of it for 8 to 40 trials and 3 to 20 columns. It is as high as that, because
+        the hyperparameters have seen the trials that are left out.
+        """
+        return (self.parameters / len(self.trials)) ** 0.25
+
+    @property
     def doubt(self) -> str | None:
         """Why the fit should not be read, or None if it can be."""
-        n, r2, square = len(self.trials), self.calibration.r2, self.calibration.mean_square
-        least = max(FEWEST_TRIALS, self.parameters)
+        n, square = len(self.trials), self.calibration.mean_square
+        least = max(FEWEST_TRIALS, 2 * self.parameters)
         if n < least:
             return f"too few trials: {n} finished, at least {least} are needed to judge the fit"
-        # Two standard errors of a correlation where there is none are 2/sqrt(n).
-        if r2 < 4 / n:
+        if (found := self.calibration.rank_correlation) < self.chance:
             return (
-                f"the process predicts no more than chance does (R² {r2:.2f}, chance reaches "
-                f"{4 / n:.2f}): importance means nothing here"
+                "the process predicts no better than one fitted to noise (rank correlation "
+                f"{found:.2f}, chance reaches {self.chance:.2f}): importance means nothing here"
             )
         if square > (limit := _chi_square(n, _Z) / n):
             return (
@@ -158,3 +175,9 @@ def _chi_square(n: int, z: float) -> float:
     of the upper and 3 % of the lower quantile from n = 8 on.
     """
     return n * (1 - 2 / (9 * n) + z * math.sqrt(2 / (9 * n))) ** 3
+
+
+def _ranks(numbers: Sequence[float]) -> list[float]:
+    """Return each number's place in their order, from 0; equal ones share the mean of theirs."""
+    ordered = sorted(numbers)
+    return [ordered.index(x) + (ordered.count(x) - 1) / 2 for x in numbers]

@@ -18,6 +18,7 @@ from bayesft.errors import BayesFTError
 from bayesft.folders import make_writable
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
+from hydra_plugins.bayesft_sweeper._insight import look, tell
 from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, outcome_of, reason_of
 from hydra_plugins.bayesft_sweeper._stopping import Stopping
 from hydra_plugins.bayesft_sweeper._study import Study
@@ -182,12 +183,17 @@ class Search:
 
     def _conclude(self) -> None:
         best = self.study.optimizer.best()
-        write_results(self.folder, self._ended(), best, self.layout, stopped=self.stopped)
+        insight, learnt = look(self.study.optimizer)
+        write_results(
+            self.folder, self._ended(), best, self.layout, stopped=self.stopped, insight=learnt
+        )
         if best is None:
             raise SweepError(
                 f"No trial gave a value; see {self.study.journal.path} for the reasons."
             )
         error = "" if best.stderr is None else f" ± {best.stderr:.4f}"
+        if insight is not None:
+            tell(insight, self.folder)
         log.info("Best: trial %d, %.4f%s", best.number, best.value, error)
         log.info("Results: %s", self.folder / RESULTS)
 
