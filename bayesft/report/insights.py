@@ -33,7 +33,7 @@ def insight_lines(insight: Insight, *, most: int = 12) -> list[str]:
     fit = insight.calibration
     lines.append(
         f"The fit: {insight.verdict}. Left-out trials: rank correlation "
-        f"{fit.rank_correlation:.2f}, R² {fit.r2:.2f}, {fit.within:.0%} within 95 %"
+        f"{fit.rank_correlation:.2f}, R² {fit.r2:.2f}, {100 * fit.within:.0f} % within 95 %"
     )
     return lines
 
@@ -52,7 +52,7 @@ def draw_insight(
     Args:
         insight: of the search.
         path: of the file; its ending names the format.
-        title: above the panels.
+        title: above the panels; by default what they are.
         value: the label of the vertical axes.
     """
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def draw_insight(
     count = len(insight.influences) + 1
     columns = 2 if count in (2, 4) else 3 if count <= 9 else 4 if count <= 12 else 6
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(3 * columns if columns < 6 else 15, 2.4 * rows + 0.6))
+    figure = Figure(figsize=(3 * columns if columns < 6 else 15, 2.5 * rows + 0.6))
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
     panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
     limits = _limits(insight)
@@ -78,8 +78,8 @@ def draw_insight(
         panel.tick_params(labelsize=8)
     for panel in panels[count:]:
         panel.set_visible(False)
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    title = title or f"Importance (95 %), and slices through trial {insight.best.number}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     colour = "0.3" if insight.doubt is None else _VERMILLION
     verdict = f"The fit: {insight.verdict}."
     figure.supxlabel(verdict, x=0.01, ha="left", fontsize=9, color=colour, wrap=True)
@@ -91,6 +91,11 @@ def short_name(name: str) -> str:
     if name.endswith("]"):
         return name[name.index("[") + 1 : -1]
     return name.lstrip("+").rsplit(".", 1)[-1]
+
+
+def _end_of(name: str, limit: int = 26) -> str:
+    # The last words of a path tell the most.
+    return name if len(name) <= limit else f"…{name[1 - limit :]}"
 
 
 def _importance(influence: Influence) -> str:
@@ -128,7 +133,8 @@ def _draw_slice(axes: Axes, influence: Influence, insight: Insight) -> None:
     axes.scatter(points, values, s=10, color="0.6", linewidth=0, zorder=2.5)
     best = insight.best
     axes.plot(_places(line, [best.params[name]]), [best.value], "D", color=_VERMILLION, ms=5)
-    axes.set_title(f"{short_name(name)}   {_importance(influence)}", loc="left", fontsize=9)
+    title = f"{_end_of(short_name(name))}\n{_importance(influence)}"
+    axes.set_title(title, loc="left", fontsize=9)
 
 
 def _draw_predictions(axes: Axes, insight: Insight) -> None:
@@ -141,7 +147,7 @@ def _draw_predictions(axes: Axes, insight: Insight) -> None:
     axes.plot(ends, ends, color=_VERMILLION, linewidth=1)
     axes.set_xlabel("predicted by the others", fontsize=8)
     axes.set_ylabel("observed", fontsize=8)
-    title = f"left out   rank corr. {fit.rank_correlation:.2f}, {fit.within:.0%} in 95 %"
+    title = f"each left out\nrank correlation {fit.rank_correlation:.2f}"
     axes.set_title(title, loc="left", fontsize=9)
 
 

@@ -50,7 +50,7 @@ def tell(insight: Insight, folder: Path) -> None:
     for line in insight_lines(insight):
         log.info("%s", line)
     try:
-        draw_insight(insight, folder / FIGURE, title="What the search has learnt")
+        draw_insight(insight, folder / FIGURE)
     except Exception as error:
         # The search is done and written down; a picture is not worth its exit status.
         log.warning("%s could not be drawn: %s", FIGURE, reason_of(error))
