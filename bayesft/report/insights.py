@@ -16,25 +16,24 @@ _BLUE, _VERMILLION = "#0072B2", "#D55E00"
 
 
 def insight_lines(insight: Insight, *, most: int = 12) -> list[str]:
-    """Return a small table of the dimensions, the most important first, and the verdict.
+    """Return the verdict and a small table of the dimensions, the most important first.
 
     Args:
         insight: of the search.
         most: rows of the table; the rest is counted.
     """
-    shown = insight.influences[:most]
+    fit, shown = insight.calibration, insight.influences[:most]
     width = max(len(influence.name) for influence in shown)
-    lines = [f"{'':{width}}  importance (95 %)       effect on the value"]
+    lines = [
+        f"The fit: {insight.verdict}. Left-out trials: rank correlation "
+        f"{fit.rank_correlation:.2f}, R² {fit.r2:.2f}, {100 * fit.within:.0f} % within 95 %",
+        f"{'':{width}}  importance (95 %)       effect on the value",
+    ]
     for influence in shown:
         effect = f"{influence.effect:.4f} ± {influence.effect_sd:.4f}"
         lines.append(f"{influence.name:{width}}  {_importance(influence):<22}  {effect}")
     if len(insight.influences) > most:
         lines.append(f"and {len(insight.influences) - most} that matter less")
-    fit = insight.calibration
-    lines.append(
-        f"The fit: {insight.verdict}. Left-out trials: rank correlation "
-        f"{fit.rank_correlation:.2f}, R² {fit.r2:.2f}, {100 * fit.within:.0f} % within 95 %"
-    )
     return lines
 
 
@@ -70,13 +69,14 @@ def draw_insight(
         panels[index].tick_params(labelleft=index % columns == 0)
         if index % columns == 0:
             panels[index].set_ylabel(value, fontsize=9)
-    _draw_predictions(panels[count - 1], insight)
-    for panel in panels[:count]:
+    # The fit comes last of all, its axis on the right, where it pushes no panel aside.
+    for panel in [*panels[: count - 1], panels[-1]]:
         panel.grid(color="0.92")
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=8)
-    for panel in panels[count:]:
+    _draw_predictions(panels[-1], insight)
+    for panel in panels[count - 1 : -1]:
         panel.set_visible(False)
     title = title or f"Importance (95 %), and slices through trial {insight.best.number}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
@@ -145,6 +145,9 @@ def _draw_predictions(axes: Axes, insight: Insight) -> None:
     )
     ends = [min(fit.observed), max(fit.observed)]
     axes.plot(ends, ends, color=_VERMILLION, linewidth=1)
+    axes.yaxis.tick_right()
+    axes.yaxis.set_label_position("right")
+    axes.spines[["left", "right"]].set_visible(False)
     axes.set_xlabel("predicted by the others", fontsize=8)
     axes.set_ylabel("observed", fontsize=8)
     title = f"each left out\nrank correlation {fit.rank_correlation:.2f}"

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from dataclasses import replace
 from statistics import NormalDist
 
@@ -237,7 +238,7 @@ def test_a_length_scale_at_its_bound_has_no_interval():
         (9, {"value": 0.0}, "all 9 finished trials have the same value, 0"),
     ],
 )
-def test_nothing_to_be_told_is_said(count, options, reason):
+def test_what_cannot_be_told_says_why(count, options, reason):
     value = options.pop("value", None)
     function = (lambda x0: x0) if value is None else (lambda x0: value)
     optimizer = told(cube(1), function, count, noise=0, **options)
@@ -310,14 +311,12 @@ def drawn(n, *, spread=1.0, signal=1.0, columns=1):
         (drawn(20), r"^can be read$", True),
         (drawn(7), r"too few trials: 7 finished, at least 8", False),
         (drawn(20, columns=9), r"too few trials: 20 finished, at least 22", False),
-        (drawn(20, signal=1e-3), r"no better than one fitted to noise.*means nothing", False),
+        (drawn(20, signal=1e-3), r"no better than a fit to noise.*means nothing", False),
         (drawn(20, spread=1.5), r"overconfident: .* average 2.1 where at most 1.7", False),
         (drawn(20, spread=0.5), r"can be read, but is too careful: .* average 0.2", True),
     ],
 )
 def test_the_verdict(insight, verdict, readable):
-    import re
-
     assert re.search(verdict, insight.verdict)
     assert (insight.doubt is None) is readable
 
@@ -349,7 +348,7 @@ def test_pure_noise_is_not_read():
             value = luck.gauss(0, 1)
             optimizer.tell(Trial(number, params, state="finished", value=value, stderr=0.05))
         read += optimizer.insight().doubt is None
-    # Each with probability 1/40: three of ten have 2e-3.
+    # Each with probability 1/40 at most: three of ten have 2e-3.
     assert read <= 2
 
 
