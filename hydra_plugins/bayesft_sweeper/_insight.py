@@ -21,6 +21,10 @@ def look(optimizer: Optimizer) -> tuple[Insight | None, dict[str, Any]]:
         insight = optimizer.insight()
     except BayesFTError as error:
         return None, {"verdict": f"none: {error}", "readable": False}
+    except Exception as error:
+        # The results are not written yet, and are worth more than what they teach.
+        log.warning("What the search has learnt could not be told: %s", reason_of(error))
+        return None, {"verdict": f"none: {reason_of(error)}", "readable": False}
     fit = insight.calibration
     return insight, {
         "verdict": insight.verdict,

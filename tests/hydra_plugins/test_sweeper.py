@@ -9,6 +9,8 @@ import pytest
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 
+from bayesft.bo import SurrogateError
+from bayesft.bo.optimizer import Optimizer
 from hydra_plugins.bayesft_sweeper import _insight
 from tests.helpers.sweeps import CONFIG, events, results, sweep
 
@@ -221,6 +223,16 @@ def test_a_figure_that_cannot_be_drawn_does_not_fail_the_search(tmp_path, monkey
     sweep(tmp_path / "s", Task(), X, "hydra.sweeper.n_trials=5", "hydra.sweeper.n_initial=4")
     assert "insight.png could not be drawn: OSError: No space left" in capsys.readouterr().out
     assert results(tmp_path / "s")["insight"]["dimensions"]["x"]["importance"] > 0
+
+
+@pytest.mark.parametrize("error", [SurrogateError("singular"), RuntimeError("singular")])
+def test_a_look_that_fails_does_not_cost_the_results(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(Optimizer, "insight", lambda self: fail(error))
+    sweep(tmp_path / "s", Task(), X, "hydra.sweeper.n_trials=2")
+    found = results(tmp_path / "s")
+    assert found["num_trials"] == 2
+    assert found["insight"]["verdict"].startswith("none: ")
+    assert found["insight"]["verdict"].endswith("singular")
 
 
 def wrap_launcher(monkeypatch, wrapper):
