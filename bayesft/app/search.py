@@ -107,6 +107,7 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
         f"  {retrain_command(best)}",
         "",
         f"Figure:  {figure}",
+        *([f"Insight: {insight}"] if (insight := sweep_dir / "insight.png").exists() else []),
         f"Results: {sweep_dir / 'optimization_results.yaml'}",
         f"Trials:  {sweep_dir}",
     )

@@ -2,8 +2,9 @@
 
 `space` says what can be chosen, `trial` what came of it, `journal` keeps the
 trials in a file, `optimizer` says what to try next, with `surrogate` (the
-Gaussian process) and `acquisition` (where it hopes to improve) beneath it. The
-package knows nothing of networks.
+Gaussian process) and `acquisition` (where it hopes to improve) beneath it, and
+`explain` what has been learnt, as an `insight`. The package knows nothing of
+networks.
 
 `Optimizer` is imported when it is first used, because torch, GPyTorch and
 BoTorch come with it; everything else here is light.
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesft.bo.constraint import Constraint, is_feasible
 from bayesft.bo.errors import (
+    InsightError,
     JournalError,
     JournalWarning,
     OptimizerError,
@@ -21,6 +23,7 @@ from bayesft.bo.errors import (
     SurrogateError,
     TrialError,
 )
+from bayesft.bo.insight import Calibration, Influence, Insight, Slice
 from bayesft.bo.journal import Journal, check_space
 from bayesft.bo.space import Categorical, Dimension, Integer, Real, Space
 from bayesft.bo.trial import Trial
@@ -29,9 +32,13 @@ if TYPE_CHECKING:
     from bayesft.bo.optimizer import Optimizer
 
 __all__ = [
+    "Calibration",
     "Categorical",
     "Constraint",
     "Dimension",
+    "Influence",
+    "Insight",
+    "InsightError",
     "Integer",
     "Journal",
     "JournalError",
@@ -40,6 +47,7 @@ __all__ = [
     "OptimizerError",
     "OptimizerWarning",
     "Real",
+    "Slice",
     "Space",
     "SpaceError",
     "SurrogateError",

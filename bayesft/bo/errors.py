@@ -23,6 +23,10 @@ class SurrogateError(OptimizerError):
     """The Gaussian process could not be fitted to the trials."""
 
 
+class InsightError(OptimizerError):
+    """The trials do not suffice to say anything about the dimensions."""
+
+
 class JournalWarning(UserWarning):
     """The journal ends in half a line, which was left out."""
 

@@ -15,7 +15,15 @@ from torch import Tensor
 
 from bayesft.bo.acquisition import suggest
 from bayesft.bo.constraint import Constraint, least_violating
-from bayesft.bo.errors import OptimizerError, OptimizerWarning, SpaceError, SurrogateError
+from bayesft.bo.errors import (
+    InsightError,
+    OptimizerError,
+    OptimizerWarning,
+    SpaceError,
+    SurrogateError,
+)
+from bayesft.bo.explain import explain
+from bayesft.bo.insight import Insight
 from bayesft.bo.isolation import derive_seed, isolated
 from bayesft.bo.sobol import sobol_row
 from bayesft.bo.space import Space
@@ -180,6 +188,25 @@ class Optimizer:
                 except (*FIT_ERRORS, SurrogateError) as error:
                     _warn(f"The best trial is the one with the best value: {error}")
         return candidates[scores.index(max(scores))]
+
+    def insight(self) -> Insight:
+        """Return which dimensions matter, and how well the Gaussian process predicts.
+
+        What is asked next does not depend on it.
+
+        Raises:
+            InsightError: There are fewer than `n_initial` (at least 4) finished
+                trials, or all have the same value.
+            SurrogateError: The Gaussian process failed.
+        """
+        finished = sum(trial.state == "finished" for trial in self.trials)
+        least = max(4, self.n_initial)
+        if finished < least:
+            raise InsightError(f"{finished} finished trials, at least {least} are needed")
+        surrogate = self._fitted()[0]
+        best = self.best()
+        with isolated(derive_seed(self.seed, "insight")):
+            return explain(surrogate, self.space, self._ended(), best, sign=self._sign)
 
     @property
     def _sign(self) -> float:

@@ -19,6 +19,7 @@ from bayesft.errors import BayesFTError
 from bayesft.folders import make_writable
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
+from hydra_plugins.bayesft_sweeper._insight import look, tell
 from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, outcome_of, reason_of
 from hydra_plugins.bayesft_sweeper._settings import count, rate, seconds
 from hydra_plugins.bayesft_sweeper._stopping import Stopping
@@ -231,19 +232,22 @@ class Search:
     def _conclude(self) -> None:
         with self.study.locked():
             self.study.worker.bury()
-            best = self._write_results()
+            insight, learnt = look(self.study.optimizer)
+            best = self._write_results(learnt)
         if best is None:
             raise SweepError(
                 f"No trial gave a value; see {self.study.journal.path} for the reasons."
             )
         error = "" if best.stderr is None else f" ± {best.stderr:.4f}"
+        if insight is not None:
+            tell(insight, self.folder)
         log.info("Best: trial %d, %.4f%s", best.number, best.value, error)
         for constraint in self.constraints:
             if missed := violation_of(best, constraint):
                 log.warning("No trial keeps to %s; of the best one it is %s", constraint, missed)
         log.info("Results: %s", self.folder / RESULTS)
 
-    def _write_results(self) -> Trial | None:
+    def _write_results(self, learnt: dict[str, Any] | None = None) -> Trial | None:
         best = self.study.optimizer.best()
         write_results(
             self.folder,
@@ -252,6 +256,7 @@ class Search:
             self.layout,
             constraints=self.constraints,
             stopped=self.stopped,
+            insight=learnt,
         )
         return best
 

@@ -65,10 +65,11 @@ def write_results(
     *,
     constraints: Sequence[Constraint] = (),
     stopped: str | None = None,
+    insight: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write `optimization_results.yaml` and return its content.
 
-    `stopped` says why a search ended before its last trial.
+    `stopped` says why a search ended before its last trial, `insight` what it has learnt.
     """
     finished = [trial for trial in trials if trial.state == "finished"]
     results: dict[str, Any] = {
@@ -85,6 +86,7 @@ def write_results(
         "num_trials": len(trials),
         "num_failed": sum(trial.state == "failed" for trial in trials),
         "stopped": stopped,
+        "insight": insight,
     }
     # At once: the report of another process may be reading it.
     temporary = folder / f".{RESULTS}.{os.getpid()}"

@@ -122,6 +122,17 @@ def test_the_table_shows_best_against_erm(finished, capsys):
     assert str(finished / "curves.png") in shown
 
 
+def test_what_was_learnt_of_the_sites(finished, capsys):
+    """Four trials are enough for a fit, and too few to believe it."""
+    insight = results(finished)["insight"]
+    assert set(insight["dimensions"]) == {"model.dropout[fc1]", "model.dropout[fc2]"}
+    assert insight["verdict"].startswith("too few trials: 4 finished")
+    with Image.open(finished / "insight.png") as figure:
+        assert figure.size[0] > 600
+    report_search(finished, results(finished))
+    assert f"Insight: {finished / 'insight.png'}" in capsys.readouterr().out
+
+
 def test_when_plain_training_was_best_the_report_says_so(finished, capsys):
     report_search(finished, results(finished) | {"best_trial": 0, "best_folder": "0"})
     shown = capsys.readouterr().out

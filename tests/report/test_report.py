@@ -1,13 +1,22 @@
 """Tables and figures of curves."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
-from bayesft.report import curve_table, difference_line, draw_curves
+from bayesft.bo import Calibration, Influence, Insight, Slice, Trial
+from bayesft.report import (
+    curve_table,
+    difference_line,
+    draw_curves,
+    draw_insight,
+    insight_lines,
+)
+from bayesft.report.insights import short_name
 from bayesft.report.tables import add_mean_row
 from bayesft.robustness import Curve, CurvePoint, Difference
 
@@ -67,3 +76,69 @@ def test_a_figure_holds_every_curve(tmp_path):
 def test_a_single_draw_has_no_band_and_still_a_figure(tmp_path):
     draw_curves({"one draw": curve([0.9], [0.5])}, tmp_path / "c.svg")
     assert "one draw" in (tmp_path / "c.svg").read_text()
+
+
+def insight(sites: int, *, trials: int = 30, interval=(0.5, 2.0)) -> Insight:
+    """Return an insight of `sites` rates, a learning rate and a choice."""
+    line = Slice((0.0, 0.4, 0.8), (0.5, 0.7, 0.6), (0.1, 0.05, 0.1))
+    rate = Influence("", 1.0, interval, effect=0.2, effect_sd=0.07, slice=line)
+    lr = Slice((1e-4, 1e-2, 1.0), (0.5, 0.7, 0.6), (0.1, 0.05, 0.1), "log")
+    act = Slice((True, 1), (0.5, 0.7), (0.1, 0.05), "choices")
+    influences = [replace(rate, name=f"model.dropout[layer{i}.conv1]") for i in range(sites)]
+    influences += [replace(rate, name="optimizer.lr", slice=lr), replace(rate, name="a", slice=act)]
+    done = tuple(
+        Trial(
+            number,
+            {i.name: i.slice.values[number % len(i.slice.values)] for i in influences},
+            state="finished",
+            value=0.5 + 0.01 * number,
+        )
+        for number in range(trials)
+    )
+    values = tuple(trial.value for trial in done)
+    calibration = Calibration(values, tuple(v + 0.01 for v in values), (0.01,) * trials)
+    return Insight(tuple(influences), calibration, done, done[3], parameters=sites + 4)
+
+
+def test_the_most_important_dimensions_in_lines():
+    first, head, *rows = insight_lines(insight(2))
+    assert [line.split()[0] for line in rows] == [
+        "model.dropout[layer0.conv1]", "model.dropout[layer1.conv1]", "optimizer.lr", "a",
+    ]  # fmt: skip
+    assert "1 (0.5 to 2)" in rows[0]
+    assert "0.2000 ± 0.0700" in rows[0]
+    assert {line.index("0.2000") for line in rows} == {head.index("effect")}
+    assert {line.index("1 (") for line in rows} == {head.index("importance")}
+    assert first.startswith("The fit: can be read. Left-out trials: rank correlation 1.00, R² 0.9")
+    assert first.endswith("100 % within 95 %")
+
+
+def test_the_rest_of_many_dimensions_is_counted():
+    lines = insight_lines(insight(20), most=5)
+    assert len(lines) == 8
+    assert lines[-1] == "and 17 that matter less"
+
+
+def test_an_unknown_interval_is_said():
+    assert "1 (unknown)" in insight_lines(insight(2, interval=None))[2]
+
+
+@pytest.mark.parametrize("sites", [0, 2, 20])
+def test_a_figure_has_a_panel_for_each_dimension_and_one_for_the_fit(tmp_path, sites):
+    draw_insight(insight(sites), tmp_path / "i.svg", value="accuracy")
+    text = (tmp_path / "i.svg").read_text()
+    shown = [line for line in text.splitlines() if line.strip().startswith("<!--")]
+    assert sum("1 (0.5 to 2)" in line for line in text.splitlines()) == sites + 2
+    assert any("Importance (95 %), and slices through trial 3" in line for line in shown)
+    assert all(f"layer{i}.conv1" in text for i in range(sites))
+    for word in ("lr", "True", "accuracy", "rank correlation 1.00", "observed"):
+        assert word in text
+    assert ("too few trials" if sites == 20 else "can be read") in text
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("model.dropout[layer1.0]", "layer1.0"), ("+optimizer.lr", "lr"), ("x", "x")],
+)
+def test_a_short_name(name, short):
+    assert short_name(name) == short

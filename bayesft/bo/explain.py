@@ -1,0 +1,214 @@
+"""From a fitted Gaussian process to what it says about the dimensions.
+
+n     number of trials that it was fitted to
+d     columns of a row
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bayesft.bo.dimension import Categorical, Dimension, Integer
+from bayesft.bo.errors import InsightError, SurrogateError
+from bayesft.bo.insight import Calibration, Influence, Insight, Slice
+from bayesft.bo.space import Space
+from bayesft.bo.surrogate import FIT_ERRORS, SHORTEST_LENGTH_SCALE, Surrogate, posterior
+from bayesft.bo.trial import Trial
+
+# Values on a slice of a dimension that has more.
+POINTS = 33
+
+
+def explain(
+    surrogate: Surrogate, space: Space, trials: Sequence[Trial], best: Trial, *, sign: float
+) -> Insight:
+    """Say what the Gaussian process has learnt.
+
+    Args:
+        surrogate: fitted to the trials times `sign`; its state is used up, so give a copy.
+        space: of its rows.
+        trials: in the order of its rows. The failed ones take part in every
+            prediction with the value that they were given, and are not predicted.
+        best: the trial that the slices run through.
+        sign: -1 if the value is minimised, else 1.
+
+    Raises:
+        InsightError: the finished trials all have the same value.
+        SurrogateError: the numerics broke down.
+    """
+    finished = [trial for trial in trials if trial.state == "finished"]
+    values = [trial.value for trial in finished]
+    if max(values) - min(values) <= 1e-12 * max(map(abs, values)):
+        raise InsightError(f"all {len(values)} finished trials have the same value, {values[0]:g}")
+    try:
+        covariance = log_length_scale_covariance(surrogate)
+        means, sds = leave_one_out(surrogate)
+        influences = _influences(surrogate, space, best, covariance, sign)
+    except FIT_ERRORS as error:
+        raise SurrogateError(f"The Gaussian process could not be read: {error}") from error
+    kept = [index for index, trial in enumerate(trials) if trial.state == "finished"]
+    calibration = Calibration(
+        observed=tuple(values),
+        predicted=tuple((sign * means[kept]).tolist()),
+        sds=tuple(sds[kept].tolist()),
+    )
+    # A length scale for each column, the noise and the mean.
+    return Insight(influences, calibration, tuple(finished), best, parameters=space.width + 2)
+
+
+def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each trial's value given all other trials.
+
+    In closed form, with the hyperparameters as they are (Rasmussen and Williams,
+    "Gaussian Processes for Machine Learning", eq. 5.12): with C the covariance of
+    the noisy values y of mean m, the mean is y_i - [C^-1 (y - m)]_i / [C^-1]_ii and
+    the variance 1 / [C^-1]_ii. The variance holds the trial's own noise, known
+    and learnt, as the observation does.
+
+    Returns:
+        Two tensors of n numbers, in the units of the values that were fitted.
+    """
+    with torch.no_grad():
+        mean, covariance, targets = _marginal(surrogate)
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
+        variances = 1 / precision.diagonal()
+        predicted = targets - precision @ (targets - mean) * variances
+    return surrogate.centre + surrogate.scale * predicted, surrogate.scale * variances.sqrt()
+
+
+def log_length_scale_covariance(surrogate: Surrogate) -> Tensor | None:
+    """Return the d x d covariance of the log length scales in their posterior, or None.
+
+    Laplace's approximation: the inverse of the negative Hessian of the log
+    marginal likelihood with its priors, at the maximum that `fit` has found, in
+    the logs of the length scales and of the learnt noise and in the mean; the
+    last two are integrated out by taking the block of the inverse. The prior
+    stays the density over length scales, as in the fit: the maximum does not
+    move, and a column that the trials say nothing about has the prior's own
+    sqrt(3) as its standard deviation.
+
+    None if there is no such maximum: a length scale is at its bound, or the
+    Hessian is not negative definite.
+    """
+    gp = surrogate.gp
+    scales = gp.covar_module.raw_lengthscale
+    noise = gp.likelihood.second_noise_covar.raw_noise
+    if (scales <= 1.001 * SHORTEST_LENGTH_SCALE).any():
+        return None
+    positive = [scales, noise]
+    parameters = [*positive, gp.mean_module.raw_constant]
+    gradients = torch.autograd.grad(_log_posterior(surrogate), parameters, create_graph=True)
+    # d/d log x = x d/dx; the product is differentiated once more, in x again.
+    factors = torch.cat([*(p.flatten() for p in positive), torch.ones(1)])
+    slopes = torch.cat([g.flatten() for g in gradients]) * factors
+    lines = [torch.autograd.grad(slope, parameters, retain_graph=True) for slope in slopes]
+    hessian = torch.stack([torch.cat([part.flatten() for part in line]) for line in lines])
+    hessian = (hessian * factors).detach()
+    factor, failed = torch.linalg.cholesky_ex(-(hessian + hessian.T) / 2)
+    if failed or not factor.isfinite().all():
+        return None
+    columns = scales.numel()
+    return torch.cholesky_inverse(factor)[:columns, :columns]
+
+
+def slice_values(dimension: Dimension) -> list[object]:
+    """Return up to 33 values of a dimension in their order, evenly spread; all choices."""
+    if isinstance(dimension, Categorical):
+        return list(dimension.choices)
+    if isinstance(dimension, Integer) and dimension.high - dimension.low < POINTS:
+        return list(range(dimension.low, dimension.high + 1))
+    values = [dimension.decode([index / (POINTS - 1)]) for index in range(POINTS)]
+    return list(dict.fromkeys(values))
+
+
+def _marginal(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and covariance of the noisy standardised values, and these values."""
+    gp = surrogate.gp
+    # GPyTorch's faster Matern kernel for a single column cannot be differentiated
+    # twice; it is not used for rows that ask for a gradient.
+    rows = gp.train_inputs[0].detach().requires_grad_()
+    belief = gp.likelihood(gp.forward(rows), [rows])
+    return belief.mean, belief.covariance_matrix, gp.train_targets
+
+
+def _log_posterior(surrogate: Surrogate) -> Tensor:
+    """Return the log marginal likelihood plus the log priors, up to a constant."""
+    mean, covariance, targets = _marginal(surrogate)
+    factor = torch.linalg.cholesky(covariance)
+    whitened = torch.linalg.solve_triangular(factor, (targets - mean).unsqueeze(-1), upper=False)
+    total = -whitened.square().sum() / 2 - factor.diagonal().log().sum()
+    for _, module, prior, closure, _ in surrogate.gp.named_priors():
+        total = total + prior.log_prob(closure(module)).sum()
+    return total
+
+
+def _influences(
+    surrogate: Surrogate, space: Space, best: Trial, covariance: Tensor | None, sign: float
+) -> tuple[Influence, ...]:
+    scales = surrogate.gp.covar_module.lengthscale.detach().flatten()
+    centre = torch.tensor(space.encode(best.params))
+    influences, start = [], 0
+    for name, dimension in space.dimensions.items():
+        columns = slice(start, start + dimension.width)
+        start += dimension.width
+        if not dimension.width:
+            continue
+        values = slice_values(dimension)
+        rows = centre.repeat(len(values), 1)
+        rows[:, columns] = torch.tensor([dimension.encode(value) for value in values])
+        means, sds = posterior(surrogate, rows)
+        top, bottom = int(means.argmax()), int(means.argmin())
+        block = None if covariance is None else covariance[columns, columns]
+        importance, interval = _importance(dimension, scales[columns], block)
+        influences.append(
+            Influence(
+                name,
+                importance,
+                interval,
+                effect=(means[top] - means[bottom]).item(),
+                effect_sd=_sd_of_difference(surrogate, rows[[top, bottom]]),
+                slice=Slice(
+                    tuple(values),
+                    tuple((sign * means).tolist()),
+                    tuple(sds.tolist()),
+                    _scale(dimension),
+                ),
+            )
+        )
+    return tuple(sorted(influences, key=lambda influence: -influence.importance))
+
+
+def _importance(
+    dimension: Dimension, scales: Tensor, covariance: Tensor | None
+) -> tuple[float, tuple[float, float] | None]:
+    """Return the length scales between the ends of a dimension, with 95 %.
+
+    That is 1/l for a number. Two of several choices differ in two columns: those
+    with the shortest length scales. The interval is normal in the log, to first
+    order in the columns' logs (the delta method).
+    """
+    apart = scales.topk(min(2, len(scales)), largest=False)
+    terms = apart.values.square().reciprocal()
+    importance = terms.sum().sqrt().item()
+    if covariance is None:
+        return importance, None
+    weights = torch.zeros(len(scales))
+    weights[apart.indices] = terms / terms.sum()
+    factor = math.exp(1.96 * (weights @ covariance @ weights).sqrt().item())
+    return importance, (importance / factor, importance * factor)
+
+
+def _scale(dimension: Dimension) -> Literal["linear", "log", "choices"]:
+    if isinstance(dimension, Categorical):
+        return "choices"
+    return "log" if dimension.log else "linear"
+
+
+def _sd_of_difference(surrogate: Surrogate, pair: Tensor) -> float:
+    with torch.no_grad():
+        covariance = surrogate.gp.posterior(pair).distribution.covariance_matrix
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    return surrogate.scale * variance.clamp_min(0).sqrt().item()
