@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -55,6 +56,29 @@ def test_four_processes_share_a_study(command, tmp_path, kill):
     workers = {event["worker"] for event in events(folder, "ask")}
     assert len(workers) == 4
     assert results(folder)["num_trials"] == TRIALS
+    assert not list(folder.glob("*.beat"))
+
+
+@pytest.mark.slow
+def test_any_of_several_killed_at_any_moment_costs_no_finished_trial(command, tmp_path):
+    folder, chance = tmp_path / "s", random.Random(0)
+    command += ["x=interval(0,1)", "seconds=0.1", f"hydra.sweeper.n_trials={TRIALS}"]
+    known: list[dict] = []
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(processes(command, 1))[0] for _ in range(3)]
+        for _ in range(10):
+            wait_for_results(running[0], folder, min(TRIALS, len(known) + 2))
+            time.sleep(chance.uniform(0, 0.5))
+            running.pop(chance.randrange(3)).kill()
+            now = tells(folder)
+            assert now[: len(known)] == known
+            known = now
+            running.append(stack.enter_context(processes(command, 1))[0])
+        for process in running:
+            _, errors = process.communicate(timeout=150)
+            assert process.returncode == 0, errors
+    assert sorted(told(folder)) == list(range(TRIALS))
+    assert tells(folder)[: len(known)] == known
     assert not list(folder.glob("*.beat"))
 
 
