@@ -126,6 +126,8 @@ def _draw_slice(axes: Axes, influence: Influence, insight: Insight) -> None:
         axes.set_xlim(-0.5, len(places) - 0.5)
     else:
         axes.set_xscale(line.scale)
+        if line.scale == "linear" and all(isinstance(each, int) for each in line.values):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         axes.fill_between(places, low, high, color=_BLUE, alpha=0.2, linewidth=0)
         axes.plot(places, line.means, color=_BLUE)
     points = _places(line, [trial.params[name] for trial in insight.trials])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -48,6 +49,17 @@ def test_a_search_finds_the_top_and_writes_everything_down(tmp_path):
     for number in range(12):
         outcome = json.loads((folder / str(number) / "outcome.json").read_text())
         assert outcome["value"] == events(folder, "tell")[number]["value"]
+
+
+def test_a_sweep_returns_its_jobs_and_saves_its_config(tmp_path):
+    batches = sweep(tmp_path / "s", Task(), X, "hydra.sweeper.n_trials=3", "act=elu")
+    jobs = [job for batch in batches for job in batch]
+    assert [job.return_value for job in jobs] == [
+        e["value"] for e in events(tmp_path / "s", "tell")
+    ]
+    assert all(job.cfg.act == "elu" for job in jobs)
+    saved = yaml.safe_load((tmp_path / "s" / "multirun.yaml").read_text())
+    assert saved["hydra"]["sweeper"]["n_trials"] == 3
 
 
 def test_only_the_missing_trials_run(tmp_path):
