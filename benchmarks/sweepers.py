@@ -411,9 +411,8 @@ def show(name: str, methods: Sequence[str], seeds: int, kept: Mapping[str, Any])
             for seed in range(seeds)
             for taken in kept[f"{name} {method} {seed}"]["seconds"][MODELLED:]
         ]
-        print(
-            f"  {method:14}{_row(medians(name, method, seeds, kept))}{statistics.median(times):15.3f}"
-        )
+        row = _row(medians(name, method, seeds, kept))
+        print(f"  {method:14}{row}{statistics.median(times):15.3f}")
         if method == "ours":
             print(f"  {OUR_MEAN:14}{_row(medians(name, method, seeds, kept, 'recommended'))}")
     print(flush=True)
