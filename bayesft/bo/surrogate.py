@@ -25,7 +25,7 @@ from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
-from gpytorch.priors import LogNormalPrior
+from gpytorch.priors import GammaPrior, LogNormalPrior
 from linear_operator.utils.errors import NanError, NotPSDError
 
 # Of the standardised values. The first is GPyTorch's own limit for known noise,
@@ -69,10 +69,10 @@ def fit(rows: Tensor, values: Tensor, stderrs: Tensor) -> Surrogate:
     little of the function's.
 
     Noise: stderr^2, known, for each trial, plus one learnt variance for all of
-    them with the prior LogNormal(-4, 2), because a standard error tells how well a
+    them with the prior Gamma(1.1, 10), because a standard error tells how well a
     trained network was measured and not how much another training with the same
-    rates would differ. With the paper's sigma of 1 noise is seen in functions that
-    have none, which keeps the search from closing in on their optimum.
+    rates would differ. The paper's LogNormal(-4, 1) sees noise in functions that have
+    none, which keeps the search from closing in on their optimum.
     A trial without a standard error gets the median of the known ones; if none is
     known, all noise is learnt.
 
@@ -126,7 +126,7 @@ def _model(
     likelihood = FixedNoiseGaussianLikelihood(
         variances.clamp_min(SMALLEST_KNOWN_VARIANCE),
         learn_additional_noise=True,
-        noise_prior=LogNormalPrior(-4.0, 2.0),
+        noise_prior=GammaPrior(1.1, 10.0),
         noise_constraint=_logarithmic(SMALLEST_LEARNT_VARIANCE, learnt),
     )
     length_scale_prior = LogNormalPrior(math.sqrt(2) + math.log(columns) / 2, math.sqrt(3))
