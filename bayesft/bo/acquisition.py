@@ -1,24 +1,29 @@
-"""Where to look next: log noisy expected improvement over the unit cube."""
+"""Where to look next: the row that is expected to improve most."""
 
 import math
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.quasirandom import SobolEngine
 
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
+from bayesft.bo.improvement import LogNoisyImprovement
 from bayesft.bo.space import Space
 from bayesft.bo.surrogate import Surrogate
 
 # isort: split
-from botorch.acquisition import GenericMCObjective, qLogNoisyExpectedImprovement
-from botorch.models import ModelListGP
-from botorch.optim import optimize_acqf
-from botorch.sampling import SobolQMCNormalSampler
+from botorch.generation import gen_candidates_scipy
 
-SAMPLES = 128
-RAW_STARTS = 256
-RESTARTS = 4
+# Rows that are scored before any climb: over the whole cube, and at each distance
+# from each of the best trials.
+EVERYWHERE = 1024
+NEAR = 32
+BEST = 4
+DISTANCES = (0.1, 0.01, 0.001)
+RESTARTS = 8
+STEPS = 100
 
 # Two rows closer than this in every column are the same point.
 SAME = 1e-6
@@ -32,14 +37,15 @@ def suggest(
     seed: int,
     slacks: Sequence[Surrogate] = (),
 ) -> tuple[list[float], float] | None:
-    """Return the row with the largest log noisy expected improvement, and that improvement.
+    """Return the row with the largest noisy expected improvement, and that improvement.
 
-    The acquisition function (Ament, Daulton, Eriksson, Balandat, Bakshy,
-    "Unexpected Improvements to Expected Improvement for Bayesian Optimization",
-    NeurIPS 2023) is maximised from the best of `RAW_STARTS` Sobol rows and as
-    many near the best trials. Each end of a climb is then snapped to the space,
-    and the best of these rows that was not tried yet is taken. Choosing a batch
-    is calling this again with each choice among the pending rows.
+    `LogNoisyImprovement` is climbed from the best of many Sobol rows and from the
+    best of as many rows near the best trials, half from each: the region that
+    improves on a good trial shrinks as the search goes on, until no row of the cube
+    falls into it, while climbs from there alone would never leave it. Each end of a
+    climb is then snapped to the space, and the best of these rows that was not tried
+    yet is taken. Choosing a batch is calling this again with each choice among the
+    pending rows.
 
     Call within `isolated`, which makes it a function of its arguments.
 
@@ -48,41 +54,23 @@ def suggest(
         space: Says which rows stand for points.
         observed: n x d rows of the ended trials.
         pending: m x d rows of the running trials; m may be 0.
-        seed: Of the posterior samples.
+        seed: Of everything random.
         slacks: Of each constraint's slack, which is negative where it is not kept to.
-            The improvement then counts as far as all are positive, and over feasible
-            trials alone (Ament et al., appendix on constraints).
 
     Returns:
         A row and its expected improvement in the surrogate's units, or None if every
         climb ended at a row tried already.
     """
-    constrained = {}
-    if slacks:
-        constrained = {
-            "objective": GenericMCObjective(lambda samples, X=None: samples[..., 0]),
-            "constraints": [_violation(slack, i) for i, slack in enumerate(slacks, start=1)],
-        }
-    acquisition = qLogNoisyExpectedImprovement(
-        ModelListGP(surrogate.gp, *(slack.gp for slack in slacks)) if slacks else surrogate.gp,
-        observed,
-        sampler=SobolQMCNormalSampler(torch.Size([SAMPLES]), seed=seed),
-        X_pending=pending if len(pending) else None,
-        prune_baseline=True,
-        **constrained,
-    )
-    width = observed.shape[-1]
-    ends, _ = optimize_acqf(
-        acquisition,
-        bounds=torch.stack([torch.zeros(width), torch.ones(width)]).to(observed),
-        q=1,
-        num_restarts=RESTARTS,
-        raw_samples=RAW_STARTS,
-        options={"sample_around_best": True, "maxiter": 50},
-        return_best_only=False,
-    )
+    acquisition = LogNoisyImprovement(surrogate, pending, seed, slacks)
+    starts = _starts(acquisition, observed, seed)
+    # BoTorch tells of climbs that broke off, whatever the filters say; where one
+    # ended is a point, and is scored like any other.
+    with warnings.catch_warnings(record=True):
+        ends, _ = gen_candidates_scipy(
+            starts.unsqueeze(-2), acquisition, 0.0, 1.0, options={"maxiter": STEPS}
+        )
     taken = torch.cat([observed, pending])
-    snapped = [space.round_row(end) for end in ends.flatten(end_dim=-2).tolist()]
+    snapped = [space.round_row(end) for end in ends.squeeze(-2).tolist()]
     fresh = [row for row in snapped if not is_taken(row, taken)]
     if not fresh:
         return None
@@ -92,9 +80,26 @@ def suggest(
     return fresh[best], math.exp(float(scores[best]))
 
 
-def _violation(slack: Surrogate, output: int) -> Callable[[Tensor], Tensor]:
-    """Return the function of posterior samples that BoTorch wants: negative if feasible."""
-    return lambda samples: -(samples[..., output] + slack.centre / slack.scale)
+def _starts(acquisition: LogNoisyImprovement, observed: Tensor, seed: int) -> Tensor:
+    """Return the `RESTARTS` x d rows from which to climb."""
+    with torch.no_grad():
+        width = observed.shape[-1]
+        everywhere = SobolEngine(width, scramble=True, seed=seed % 2**31).draw(EVERYWHERE)
+        means = acquisition.model.posterior(observed).mean.squeeze(-1)
+        best = observed[means.topk(min(BEST, len(observed))).indices]
+        near = torch.cat([_around(best.repeat(NEAR, 1), distance) for distance in DISTANCES])
+        chosen = []
+        for rows in (everywhere.to(observed), near):
+            scores = acquisition(rows.unsqueeze(-2))
+            chosen.append(rows[scores.topk(RESTARTS // 2).indices])
+    return torch.cat(chosen)
+
+
+def _around(rows: Tensor, distance: float) -> Tensor:
+    """Move about 20 columns at most of each row, by normal steps of one distance."""
+    width = rows.shape[-1]
+    moved = torch.rand_like(rows) < min(1.0, 20 / width)
+    return (rows + distance * torch.randn_like(rows) * moved).clamp(0.0, 1.0)
 
 
 def is_taken(row: list[float], taken: Tensor) -> bool:

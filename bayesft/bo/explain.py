@@ -15,7 +15,14 @@ from bayesft.bo.dimension import Categorical, Dimension, Integer
 from bayesft.bo.errors import InsightError, SurrogateError
 from bayesft.bo.insight import Calibration, Influence, Insight, Slice
 from bayesft.bo.space import Space
-from bayesft.bo.surrogate import FIT_ERRORS, SHORTEST_LENGTH_SCALE, Surrogate, posterior
+from bayesft.bo.surrogate import (
+    FIT_ERRORS,
+    SHORTEST_LENGTH_SCALE,
+    SMALLEST_LEARNT_VARIANCE,
+    Surrogate,
+    length_scales,
+    posterior,
+)
 from bayesft.bo.trial import Trial
 
 # Values on a slice of a dimension that has more.
@@ -55,8 +62,8 @@ def explain(
         predicted=tuple((sign * means[kept]).tolist()),
         sds=tuple(sds[kept].tolist()),
     )
-    # A length scale for each column, the noise and the mean.
-    return Insight(influences, calibration, tuple(finished), best, parameters=space.width + 2)
+    # A length scale for each column, the kernel's variance, the noise and the mean.
+    return Insight(influences, calibration, tuple(finished), best, parameters=space.width + 3)
 
 
 def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor]:
@@ -84,34 +91,39 @@ def log_length_scale_covariance(surrogate: Surrogate) -> Tensor | None:
 
     Laplace's approximation: the inverse of the negative Hessian of the log
     marginal likelihood with its priors, at the maximum that `fit` has found, in
-    the logs of the length scales and of the learnt noise and in the mean; the
-    last two are integrated out by taking the block of the inverse. The prior
-    stays the density over length scales, as in the fit: the maximum does not
-    move, and a column that the trials say nothing about has the prior's own
-    sqrt(3) as its standard deviation.
+    what is fitted: the logs of the length scales, of the kernel's variance and of
+    the learnt noise, each over its bound, and the mean. All but the first are
+    integrated out by taking the block of the inverse. The prior stays the density
+    over length scales, as in the fit: the maximum does not move, and a column that
+    the trials say nothing about has the prior's own sqrt(3) as its standard
+    deviation. Noise that is fitted to nothing is left at that.
 
     None if there is no such maximum: a length scale is at its bound, or the
     Hessian is not negative definite.
     """
     gp = surrogate.gp
-    scales = gp.covar_module.raw_lengthscale
-    noise = gp.likelihood.second_noise_covar.raw_noise
+    kernel = gp.covar_module.base_kernel
+    scales = kernel.lengthscale.detach().flatten()
     if (scales <= 1.001 * SHORTEST_LENGTH_SCALE).any():
         return None
-    positive = [scales, noise]
-    parameters = [*positive, gp.mean_module.raw_constant]
+    parameters = [
+        kernel.raw_lengthscale,
+        gp.covar_module.raw_outputscale,
+        gp.mean_module.raw_constant,
+    ]
+    if gp.likelihood.second_noise.item() > 1.1 * SMALLEST_LEARNT_VARIANCE:
+        parameters.append(gp.likelihood.second_noise_covar.raw_noise)
     gradients = torch.autograd.grad(_log_posterior(surrogate), parameters, create_graph=True)
-    # d/d log x = x d/dx; the product is differentiated once more, in x again.
-    factors = torch.cat([*(p.flatten() for p in positive), torch.ones(1)])
-    slopes = torch.cat([g.flatten() for g in gradients]) * factors
+    slopes = torch.cat([gradient.flatten() for gradient in gradients])
     lines = [torch.autograd.grad(slope, parameters, retain_graph=True) for slope in slopes]
     hessian = torch.stack([torch.cat([part.flatten() for part in line]) for line in lines])
-    hessian = (hessian * factors).detach()
     factor, failed = torch.linalg.cholesky_ex(-(hessian + hessian.T) / 2)
     if failed or not factor.isfinite().all():
         return None
     columns = scales.numel()
-    return torch.cholesky_inverse(factor)[:columns, :columns]
+    # From the log of what a length scale has over its bound to its own log.
+    slope = (scales - SHORTEST_LENGTH_SCALE) / scales
+    return torch.cholesky_inverse(factor)[:columns, :columns] * slope * slope.unsqueeze(-1)
 
 
 def slice_values(dimension: Dimension) -> list[object]:
@@ -148,7 +160,7 @@ def _log_posterior(surrogate: Surrogate) -> Tensor:
 def _influences(
     surrogate: Surrogate, space: Space, best: Trial, covariance: Tensor | None, sign: float
 ) -> tuple[Influence, ...]:
-    scales = surrogate.gp.covar_module.lengthscale.detach().flatten()
+    scales = torch.tensor(length_scales(surrogate))
     centre = torch.tensor(space.encode(best.params))
     influences, start = [], 0
     for name, dimension in space.dimensions.items():

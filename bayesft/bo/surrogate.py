@@ -15,23 +15,29 @@ from torch import Tensor
 
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
 from bayesft.bo.errors import SurrogateError
+from bayesft.bo.likelihood import loss_and_gradient
 
 # isort: split
 from botorch.exceptions.errors import BotorchError, ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import MaternKernel
+from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
-from gpytorch.priors import LogNormalPrior
+from gpytorch.priors import GammaPrior, LogNormalPrior
 from linear_operator.utils.errors import NanError, NotPSDError
 
 # Of the standardised values. The first is GPyTorch's own limit for known noise,
 # the second keeps the matrix well conditioned when nothing is noisy.
 SMALLEST_KNOWN_VARIANCE = 1e-6
-SMALLEST_LEARNT_VARIANCE = 1e-5
+SMALLEST_LEARNT_VARIANCE = 1e-6
+SMALLEST_KERNEL_VARIANCE = 1e-3
 SHORTEST_LENGTH_SCALE = 0.025
+
+# Learnt variance, and length scale over the prior's mode, where the fits begin: the
+# likelihood can have one maximum that explains the values and one that calls them noise.
+STARTS = ((0.01, 1.0), (0.3, 4.0))
 
 FIT_ERRORS = (ModelFittingError, BotorchError, NotPSDError, NanError, torch.linalg.LinAlgError)
 
@@ -54,17 +60,21 @@ class Surrogate:
 def fit(rows: Tensor, values: Tensor, stderrs: Tensor) -> Surrogate:
     """Fit a Gaussian process to the trials.
 
-    Kernel: Matern-5/2 with one length scale for each column, of variance 1 in
-    the standardised values, under a log-normal prior with mu = sqrt(2) + log(d)/2
-    and sigma = sqrt(3), which keeps the model simple as d grows (Hvarfner,
-    Hellsten, Nardi, "Vanilla Bayesian Optimization Performs Great in High
-    Dimensions", ICML 2024). The kernel there is a choice of RBF or Matern.
+    Kernel: Matern-5/2 with one length scale for each column, under a log-normal
+    prior with mu = sqrt(2) + log(d)/2 and sigma = sqrt(3), which keeps the model
+    simple as d grows (Hvarfner, Hellsten, Nardi, "Vanilla Bayesian Optimization
+    Performs Great in High Dimensions", ICML 2024). The kernel there is a choice of
+    RBF or Matern of variance 1; here its variance is learnt under LogNormal(0, 1),
+    because the trials of a search crowd where values are good: their own spread says
+    little of the function's.
 
     Noise: stderr^2, known, for each trial, plus one learnt variance for all of
-    them with the prior LogNormal(-4, 1) of the same paper, because a standard
-    error tells how well a trained network was measured and not how much another
-    training with the same rates would differ. A trial without a standard error
-    gets the median of the known ones; if none is known, all noise is learnt.
+    them with the prior Gamma(1.1, 10), because a standard error tells how well a
+    trained network was measured and not how much another training with the same
+    rates would differ. The paper's LogNormal(-4, 1) sees noise in functions that have
+    none, which keeps the search from closing in on their optimum.
+    A trial without a standard error gets the median of the known ones; if none is
+    known, all noise is learnt.
 
     The values are standardised first and the standard errors with them, so the
     units of the values do not matter.
@@ -83,39 +93,63 @@ def fit(rows: Tensor, values: Tensor, stderrs: Tensor) -> Surrogate:
     typical = stderrs[known].median() if known.any() else torch.zeros((), dtype=stderrs.dtype)
     variances = (torch.where(known, stderrs, typical) / scale).square()
 
-    noise_prior = LogNormalPrior(-4.0, 1.0)
+    fits, failure = [], None
+    for start in STARTS:
+        gp = _model(rows, targets, variances, start)
+        mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
+        try:
+            closure = loss_and_gradient(mll)
+            fit_gpytorch_mll(mll, closure=closure)
+            likelihood = -closure()[0].item()
+        except FIT_ERRORS as error:
+            failure = error
+        else:
+            fits.append((likelihood, gp))
+    if not fits:
+        raise SurrogateError(
+            f"The Gaussian process could not be fitted to {len(values)} trials: {failure}"
+        ) from failure
+    gp = max(fits, key=lambda fit: fit[0])[1]
+    return Surrogate(gp.eval(), centre, scale)
+
+
+def _model(
+    rows: Tensor, targets: Tensor, variances: Tensor, start: tuple[float, float]
+) -> SingleTaskGP:
+    """Return the model before it is fitted.
+
+    `start` is the learnt variance and the length scale, in units of the prior's
+    mode, from which the fit begins.
+    """
+    columns = rows.shape[-1]
+    learnt, length = start
     likelihood = FixedNoiseGaussianLikelihood(
         variances.clamp_min(SMALLEST_KNOWN_VARIANCE),
         learn_additional_noise=True,
-        noise_prior=noise_prior,
-        noise_constraint=GreaterThan(
-            SMALLEST_LEARNT_VARIANCE, transform=None, initial_value=noise_prior.mode
-        ),
+        noise_prior=GammaPrior(1.1, 10.0),
+        noise_constraint=_logarithmic(SMALLEST_LEARNT_VARIANCE, learnt),
     )
-    columns = rows.shape[-1]
     length_scale_prior = LogNormalPrior(math.sqrt(2) + math.log(columns) / 2, math.sqrt(3))
-    kernel = MaternKernel(
+    matern = MaternKernel(
         nu=2.5,
         ard_num_dims=columns,
         lengthscale_prior=length_scale_prior,
-        lengthscale_constraint=GreaterThan(
-            SHORTEST_LENGTH_SCALE, transform=None, initial_value=length_scale_prior.mode
+        lengthscale_constraint=_logarithmic(
+            SHORTEST_LENGTH_SCALE, length * length_scale_prior.mode.item()
         ),
     )
-    try:
-        gp = SingleTaskGP(
-            rows,
-            targets.unsqueeze(-1),
-            likelihood=likelihood,
-            covar_module=kernel,
-            outcome_transform=None,
-        )
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
-    except FIT_ERRORS as error:
-        raise SurrogateError(
-            f"The Gaussian process could not be fitted to {len(values)} trials: {error}"
-        ) from error
-    return Surrogate(gp.eval(), centre, scale)
+    kernel = ScaleKernel(
+        matern,
+        outputscale_prior=LogNormalPrior(0.0, 1.0),
+        outputscale_constraint=_logarithmic(SMALLEST_KERNEL_VARIANCE, 1.0),
+    )
+    return SingleTaskGP(
+        rows,
+        targets.unsqueeze(-1),
+        likelihood=likelihood,
+        covar_module=kernel,
+        outcome_transform=None,
+    )
 
 
 def posterior(surrogate: Surrogate, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,12 +170,21 @@ def posterior(surrogate: Surrogate, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def length_scales(surrogate: Surrogate) -> list[float]:
     """Return the d length scales, in widths of the cube: short ones matter most."""
-    return surrogate.gp.covar_module.lengthscale.detach().flatten().tolist()
+    return surrogate.gp.covar_module.base_kernel.lengthscale.detach().flatten().tolist()
 
 
 def learnt_noise(surrogate: Surrogate) -> float:
     """Return the learnt noise beyond the known, as a standard deviation of the values."""
     return surrogate.scale * math.sqrt(surrogate.gp.likelihood.second_noise.item())
+
+
+def _logarithmic(smallest: float, start: float) -> GreaterThan:
+    """Return a constraint under which the excess over `smallest` is fitted as a logarithm.
+
+    Length scales and variances spread over decades: on their own scale the fit takes
+    several times as many steps.
+    """
+    return GreaterThan(smallest, transform=torch.exp, inv_transform=torch.log, initial_value=start)
 
 
 def _units(values: Tensor, stderrs: Tensor) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from bayesft.bo.insight import Calibration, Insight, _chi_square
 from bayesft.bo.isolation import isolated
 from bayesft.bo.optimizer import Optimizer
 from bayesft.bo.space import Categorical, Integer, Real, Space
-from bayesft.bo.surrogate import fit, posterior
+from bayesft.bo.surrogate import SHORTEST_LENGTH_SCALE, fit, length_scales, posterior
 from bayesft.bo.trial import Trial
 
 MIXED = Space({
@@ -76,14 +76,14 @@ def test_choices_count_as_one_dimension_and_one_choice_as_none(mixed):
     insight = mixed.insight()
     assert [i.name for i in insight.influences[:2]] == ["rate", "act"]
     assert {i.name for i in insight.influences[2:]} == {"lr", "depth", "flag"}
-    assert insight.parameters == 9
+    assert insight.parameters == 10
     for influence in insight.influences:
         low, high = influence.interval
         assert low < influence.importance < high
 
 
 def test_the_importance_of_a_number_is_the_inverse_length_scale(mixed):
-    scales = mixed._fitted()[0].gp.covar_module.lengthscale.flatten().tolist()
+    scales = length_scales(mixed._fitted()[0])
     found = {i.name: i.importance for i in mixed.insight().influences}
     assert found["rate"] == pytest.approx(1 / scales[0])
     two = sorted(1 / scale**2 for scale in scales[3:6])[1:]
@@ -167,23 +167,25 @@ def test_the_hessian_is_that_of_the_fitted_likelihood(d):
         covariance = log_length_scale_covariance(surrogate)
         gp = surrogate.gp.train()
         mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
+        kernel = gp.covar_module.base_kernel
+        scales = kernel.lengthscale.detach().flatten()
+        # All are fitted as logarithms of what they have over their bounds, but the mean.
         parameters = [
-            gp.covar_module.raw_lengthscale,
+            kernel.raw_lengthscale,
+            gp.covar_module.raw_outputscale,
             gp.likelihood.second_noise_covar.raw_noise,
             gp.mean_module.raw_constant,
         ]
         start = torch.cat([p.detach().flatten() for p in parameters])
-        start[: d + 1] = start[: d + 1].log()
 
         def value(point):
-            numbers = torch.cat([point[: d + 1].exp(), point[d + 1 :]])
             with torch.no_grad():
-                for parameter, part in zip(parameters, numbers.split([d, 1, 1]), strict=True):
+                for parameter, part in zip(parameters, point.split([d, 1, 1, 1]), strict=True):
                     parameter.copy_(part.reshape(parameter.shape))
                 output = gp(*gp.train_inputs)
                 return 14 * mll(output, gp.train_targets, gp.train_inputs).item()
 
-        step = 1e-3 * torch.eye(d + 2)
+        step = 1e-3 * torch.eye(d + 3)
         hessian = torch.tensor([
             [
                 (value(start + a + b) - value(start + a - b) - value(start - a + b)
@@ -192,7 +194,8 @@ def test_the_hessian_is_that_of_the_fitted_likelihood(d):
             ]
             for a in step
         ])  # fmt: skip
-    expected = torch.linalg.inv(-hessian)[:d, :d]
+    slope = (scales - SHORTEST_LENGTH_SCALE) / scales
+    expected = torch.linalg.inv(-hessian)[:d, :d] * slope * slope.unsqueeze(-1)
     torch.testing.assert_close(covariance, expected, rtol=1e-2, atol=1e-3)
 
 
@@ -211,10 +214,11 @@ def test_where_the_trials_say_nothing_the_interval_is_the_priors():
 def test_an_interval_that_is_not_known_is_none(monkeypatch, mixed):
     monkeypatch.setattr(
         "bayesft.bo.explain._log_posterior",
-        # The noise's curvature has the wrong sign.
+        # The kernel's variance has a curvature of the wrong sign.
         lambda surrogate: (
-            surrogate.gp.likelihood.second_noise_covar.raw_noise.log().square().sum()
-            - surrogate.gp.covar_module.raw_lengthscale.log().square().sum()
+            surrogate.gp.covar_module.raw_outputscale.square()
+            - surrogate.gp.likelihood.second_noise_covar.raw_noise.square().sum()
+            - surrogate.gp.covar_module.base_kernel.raw_lengthscale.square().sum()
             - surrogate.gp.mean_module.raw_constant.square()
         ),
     )
@@ -224,7 +228,8 @@ def test_an_interval_that_is_not_known_is_none(monkeypatch, mixed):
 def test_a_length_scale_at_its_bound_has_no_interval():
     surrogate = noisy_fit()
     with isolated(0), torch.no_grad():
-        surrogate.gp.covar_module.raw_lengthscale[0, 1] = 0.025
+        # The log of what it has over its bound.
+        surrogate.gp.covar_module.base_kernel.raw_lengthscale[0, 1] = -30.0
     with isolated(0):
         assert log_length_scale_covariance(surrogate) is None
 

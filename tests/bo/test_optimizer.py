@@ -70,6 +70,32 @@ def test_it_beats_random_search_on_a_noisy_hill_in_five_dimensions():
     assert ours > theirs[-2]
 
 
+@pytest.mark.slow
+def test_in_sixty_dimensions_it_still_beats_random_search():
+    space = Space({f"x{i}": Real(0, 0.8) for i in range(60)})
+    noise = 0.02
+
+    def truth(params):
+        return -sum(0.9**i * (x - 0.25) ** 2 for i, x in enumerate(params.values()))
+
+    def search(seed):
+        luck = random.Random(seed)
+        optimizer = Optimizer(space, seed=seed)
+        for _ in range(10):
+            optimizer.ask(4)
+            _finish(optimizer, lambda **params: truth(params) + luck.gauss(0, noise), noise)
+        return truth(optimizer.best().params)
+
+    def random_search(seed):
+        luck = random.Random(seed)
+        points = [{name: luck.uniform(0, 0.8) for name in space.dimensions} for _ in range(40)]
+        return truth(max(points, key=lambda p: truth(p) + luck.gauss(0, noise)))
+
+    ours = statistics.median(search(seed) for seed in range(3))
+    theirs = [random_search(seed) for seed in range(200)]
+    assert ours > max(theirs)
+
+
 def test_an_optimiser_rebuilt_from_the_journal_asks_the_same_to_the_bit(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.create({})

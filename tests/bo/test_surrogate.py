@@ -6,6 +6,7 @@ import torch
 from bayesft.bo import surrogate as module
 from bayesft.bo.errors import SurrogateError
 from bayesft.bo.isolation import isolated
+from bayesft.bo.likelihood import loss_and_gradient
 from bayesft.bo.surrogate import FIT_ERRORS, fit, learnt_noise, length_scales, posterior
 
 NAN = math.nan
@@ -117,9 +118,24 @@ def test_equal_values_are_believed(values, stderr):
 
 @pytest.mark.parametrize("error", FIT_ERRORS)
 def test_a_failed_fit_is_one_clear_error(monkeypatch, error):
-    def fail(mll):
+    def fail(mll, closure):
         raise error("not positive definite")
 
     monkeypatch.setattr(module, "fit_gpytorch_mll", fail)
     with pytest.raises(SurrogateError, match=r"fitted to 6 trials: .*not positive definite"):
         fit(_sobol(6, 2), torch.randn(6), torch.full((6,), NAN))
+
+
+@pytest.mark.parametrize("stderr", [NAN, 0.3])
+def test_the_likelihood_is_gpytorchs(stderr):
+    rows = _sobol(12, 3)
+    rows[5] = rows[4]
+    surrogate = fit(rows, _wave(rows) + 0.1 * torch.randn(12), torch.full((12,), stderr))
+    mll = module.ExactMarginalLogLikelihood(surrogate.gp.likelihood, surrogate.gp)
+    loss, gradient = loss_and_gradient(mll)()
+    mll.train()
+    expected = -mll(surrogate.gp(rows), surrogate.gp.train_targets)
+    torch.testing.assert_close(loss, expected, rtol=1e-8, atol=1e-8)
+    expected.backward()
+    for ours, parameter in zip(gradient, mll.parameters(), strict=True):
+        torch.testing.assert_close(ours, parameter.grad, rtol=1e-5, atol=1e-7)
