@@ -158,7 +158,10 @@ class Ours:
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem = problem
-        self.optimizer = Optimizer(space_of(problem), direction="minimize", seed=seed)
+        space = space_of(problem)
+        # The sweeper begins there where the application's config has no value of its own.
+        middle = space.decode([0.5] * space.width)
+        self.optimizer = Optimizer(space, direction="minimize", seed=seed, start=[middle])
 
     def ask(self) -> list[float]:
         [params] = self.optimizer.ask()
@@ -320,10 +323,10 @@ def hydra_points(problem: Problem, seed: int) -> list[list[float]]:
 
     points: list[list[float]] = []
 
-    def task(config: Any) -> dict[str, float]:
+    def task(config: Any) -> float | tuple[float, float]:
         points.append([config[name] for name, _ in named_bounds(problem)])
         value = observe(problem, points[-1], seed, len(points) - 1)
-        return {"value": value} | ({"stderr": problem.stderr} if problem.reported else {})
+        return (value, problem.noise) if problem.reported else value
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.yaml").write_text(

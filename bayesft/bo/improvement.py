@@ -18,7 +18,7 @@ from linear_operator.utils.cholesky import psd_safe_cholesky
 SAMPLES = 64
 # Added to the variance of drawn values, which two trials close together would
 # otherwise make impossible to tell apart; in units of the kernel's variance.
-JITTER = 1e-7
+JITTER = 1e-9
 
 
 class LogNoisyImprovement(AcquisitionFunction):

@@ -26,12 +26,13 @@ from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
+from gpytorch.settings import min_fixed_noise
 from linear_operator.utils.errors import NanError, NotPSDError
 
-# Of the standardised values. The first is GPyTorch's own limit for known noise,
-# the second keeps the matrix well conditioned when nothing is noisy.
-SMALLEST_KNOWN_VARIANCE = 1e-6
-SMALLEST_LEARNT_VARIANCE = 1e-6
+# Of the standardised values. Together they keep the matrix well conditioned when
+# nothing is noisy; they also limit how close to an optimum such a search comes.
+SMALLEST_KNOWN_VARIANCE = 1e-9
+SMALLEST_LEARNT_VARIANCE = 1e-8
 SMALLEST_KERNEL_VARIANCE = 1e-3
 SHORTEST_LENGTH_SCALE = 0.025
 
@@ -123,12 +124,14 @@ def _model(
     """
     columns = rows.shape[-1]
     learnt, length = start
-    likelihood = FixedNoiseGaussianLikelihood(
-        variances.clamp_min(SMALLEST_KNOWN_VARIANCE),
-        learn_additional_noise=True,
-        noise_prior=GammaPrior(1.1, 10.0),
-        noise_constraint=_logarithmic(SMALLEST_LEARNT_VARIANCE, learnt),
-    )
+    # GPyTorch's own limit is a thousand times higher.
+    with min_fixed_noise(double_value=SMALLEST_KNOWN_VARIANCE):
+        likelihood = FixedNoiseGaussianLikelihood(
+            variances.clamp_min(SMALLEST_KNOWN_VARIANCE),
+            learn_additional_noise=True,
+            noise_prior=GammaPrior(1.1, 10.0),
+            noise_constraint=_logarithmic(SMALLEST_LEARNT_VARIANCE, learnt),
+        )
     length_scale_prior = LogNormalPrior(math.sqrt(2) + math.log(columns) / 2, math.sqrt(3))
     matern = MaternKernel(
         nu=2.5,
