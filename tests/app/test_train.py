@@ -1,7 +1,6 @@
 """One training, end to end: what it leaves, that it repeats, that nothing is lost."""
 
 import csv
-import os
 import signal
 import subprocess
 import sys
@@ -118,21 +117,22 @@ def mine(width: int) -> torch.nn.Module:
 
 def test_ctrl_c_ends_with_the_status_of_an_interrupt(tmp_path):
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *SMALL, "trainer.max_epochs=10000", f"hydra.run.dir={folder}"],
-        cwd=ROOT,
-        env=os.environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not (folder / "checkpoints" / "last.ckpt").exists():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    command = [
+        sys.executable, "train.py", *SMALL, "trainer.max_epochs=10000", f"hydra.run.dir={folder}",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while not (folder / "checkpoints" / "last.ckpt").exists():
+                assert process.poll() is None, process.stderr.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert read_state(folder / "checkpoints" / "last.ckpt")

@@ -58,9 +58,12 @@ def test_ctrl_c_keeps_what_is_done_and_ends_with_its_status(command, tmp_path):
     with subprocess.Popen(
         command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        wait_for_results(process, tmp_path / "s", 2)
-        process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=60)
+        try:
+            wait_for_results(process, tmp_path / "s", 2)
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert f"go on with hydra.sweep.dir={tmp_path / 's'}" in out + errors
     assert "Traceback" not in errors
