@@ -8,13 +8,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
-from filelock import FileLock
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.build import build_data, build_drift, build_module, evaluation_amount, make
 from bayesft.app.errors import told_plainly
 from bayesft.app.train import CONFIG, fitted
+from bayesft.locks import Lock
 from bayesft.methods import load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
 from bayesft.report.tables import add_mean_row
@@ -68,7 +68,7 @@ class SearchReport(Callback):
             return
         # Of several processes on one search the first to come here reads the test set, and
         # the others the curves that it leaves.
-        with FileLock(sweep_dir / "report.lock"):
+        with Lock(sweep_dir / "report.lock"):
             report_search(sweep_dir, yaml.safe_load(results.read_text()))
 
 

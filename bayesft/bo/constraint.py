@@ -79,16 +79,21 @@ class Constraint:
         Raises:
             OptimizerError: there is no value of that name.
         """
-        value, _ = self._measured(measured)
+        value, _ = self.measured(measured)
         if value is None:
             return None
         return value - self.bound if self.relation == ">=" else self.bound - value
 
     def stderr(self, measured: Mapping[str, Any]) -> float | None:
         """Return the standard error of the slack, None if it is not known."""
-        return self._measured(measured)[1]
+        return self.measured(measured)[1]
 
-    def _measured(self, measured: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    def measured(self, measured: Mapping[str, Any]) -> tuple[float | None, float | None]:
+        """Return the limited value and its standard error; None for what is not known.
+
+        Raises:
+            OptimizerError: there is no value of that name.
+        """
         if self.name not in measured:
             raise OptimizerError(
                 f"The constraint {self} is on a value that was not returned; "

@@ -88,8 +88,9 @@ class LogNoisyImprovement(AcquisitionFunction):
         log_improvement = _log_normal_excess((mean - self.best) / std) + std.log()
         result = log_improvement.logsumexp(dim=-1) - math.log(SAMPLES)
         for slack in self.slacks:
-            belief = slack.gp.posterior(X.squeeze(-2).unsqueeze(-2))
-            mean, std = belief.mean.flatten(), belief.variance.flatten().sqrt()
+            belief = slack.gp.posterior(X)
+            mean, variance = belief.mean.flatten(), belief.variance.flatten()
+            std = variance.clamp_min(1e-14).sqrt()
             result = result + torch.special.log_ndtr((mean - _limit(slack)) / std)
         return result
 

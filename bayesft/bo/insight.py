@@ -129,10 +129,9 @@ class Insight:
         """Rank correlation that a fit to pure noise hardly ever exceeds.
 
         (p/n)^(1/4) for p parameters and n trials, found by simulation: of 216 fits
-        to noise that had to be learnt, to 14 to 100 trials in 3 to 20 columns, 2
-        exceeded it, and the 97.5 % quantiles lay 0.04 to 0.09 below. It is that high
-        because the hyperparameters have seen the trials that are left out. Where the
-        stated errors explain all noise, less would do.
+        to noise that had to be learnt, to 14 to 100 trials in 3 to 20 columns, 3
+        exceeded it. It is that high because the hyperparameters have seen the trials
+        that are left out. Where the stated errors explain all noise, less would do.
         """
         return (self.parameters / len(self.trials)) ** 0.25
 

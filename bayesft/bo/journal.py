@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from bayesft.bo.errors import JournalError, SpaceError
 from bayesft.bo.events import VERSION, apply, encode_line, parse
 from bayesft.bo.space import Space
 from bayesft.bo.trial import Trial
+from bayesft.locks import Lock
 
 
 class Journal:
@@ -36,7 +35,8 @@ class Journal:
     Attributes:
         lock: A context that keeps other processes from writing, as each `record_...`
             does for itself; longer where what is written follows from what was read.
-            It can be entered again by who holds it.
+            It can be entered again by who holds it. Where the file system has no
+            locks, a journal can have one writer.
 
     Args:
         path: The file; nothing is opened or made yet.
@@ -46,7 +46,7 @@ class Journal:
         self.path = Path(path)
         # Without it a line that another process is just writing would look torn, and be
         # cut off.
-        self.lock = FileLock(f"{self.path}.lock")
+        self.lock = Lock(f"{self.path}.lock")
 
     @property
     def exists(self) -> bool:

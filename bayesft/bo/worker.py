@@ -13,7 +13,7 @@ import threading
 import uuid
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from bayesft.locks import Lock
 
 # Beats in the time after which silence means death.
 _BEATS = 6
@@ -52,7 +52,7 @@ class Worker:
         except OSError:
             # It left, or was found dead before.
             return False
-        if name.rsplit("-", 2)[0] == self._host and _is_free(self._lock_of(name)):
+        if name.rsplit("-", 2)[0] == self._host and self._lock_of(name).is_free():
             return False
         return self._now() - beaten < self.heartbeat
 
@@ -87,13 +87,12 @@ class Worker:
 
     def _register(self) -> None:
         self.name = f"{self._host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        # Not to be waited for: nobody else knows the name.
-        self._lock = FileLock(self._lock_of(self.name), timeout=0)
+        self._lock = self._lock_of(self.name)
         self._lock.acquire()
         self._beat_of(self.name).touch()
 
     def _remove(self, name: str) -> None:
-        for path in (self._beat_of(name), self._lock_of(name)):
+        for path in (self._beat_of(name), self._lock_path_of(name)):
             path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
@@ -113,14 +112,8 @@ class Worker:
     def _beat_of(self, name: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{name}.beat")
 
-    def _lock_of(self, name: str) -> Path:
+    def _lock_of(self, name: str) -> Lock:
+        return Lock(self._lock_path_of(name))
+
+    def _lock_path_of(self, name: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{name}.lock")
-
-
-def _is_free(path: Path) -> bool:
-    lock = FileLock(path, timeout=0)
-    try:
-        with lock:
-            return True
-    except Timeout:
-        return False

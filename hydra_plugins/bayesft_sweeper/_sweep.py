@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bayesft.bo import Constraint, Space, Trial, is_feasible
+from bayesft.bo import Constraint, Space, Trial
 from bayesft.errors import BayesFTError
 from bayesft.folders import make_writable
 from hydra_plugins.bayesft_sweeper._errors import SweepError
@@ -208,10 +208,11 @@ class Search:
         return sum(times) / len(times) * missing / at_once if times else None
 
     def _check_constraints(self) -> None:
+        """Refuse to go on if a finished trial did not return what is limited."""
         for trial in self.study.ended():
             try:
-                if trial.state == "finished":
-                    is_feasible(trial, self.constraints)
+                for constraint in self.constraints if trial.state == "finished" else ():
+                    constraint.measured(trial.extra)
             except BayesFTError as error:
                 raise SweepError(
                     f"hydra.sweeper.constraints: trial {trial.number}: {error} Let the task return "

@@ -39,7 +39,7 @@ def violation_of(trial: Trial, constraint: Constraint) -> str:
     """Return what a finished trial measured where it misses a constraint, else nothing."""
     if is_feasible(trial, [constraint]):
         return ""
-    mean, _ = trial.extra[constraint.name] or (None, None)
+    mean, _ = constraint.measured(trial.extra)
     shown = "not finite" if mean is None else f"{mean:.4g}"
     return f"{constraint.name} {shown}, not {constraint.relation} {constraint.bound:g}"
 
