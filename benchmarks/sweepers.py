@@ -21,28 +21,29 @@ first seed of each problem through the sweeper in a Hydra application too, and f
 unless that tries the same points. The peers are called directly: their plugins for
 Hydra pin old versions.
 
+Last it prints how long ours thinks about one suggestion after 100 trials, in 8 and in 50
+dimensions.
+
 With `--json` each run is written down as it ends, and one that is there already is not
 repeated.
 """
 
 import argparse
 import json
-import logging
-import math
-import random
 import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+from sweeper_methods import INSTALL, METHODS, PEERS, Method, Ours, Random
+from sweeper_problems import PROBLEMS, Problem, named_bounds, observe, regret
 
-from bayesft.bo import Optimizer, Real, Space, Trial
+from bayesft.bo import Optimizer, Trial
 from bayesft.errors import BayesFTError
 
 BUDGETS = (20, 30, 50)
@@ -50,216 +51,6 @@ BUDGETS = (20, 30, 50)
 MODELLED = 12
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A function to be minimised, and the noise that hides it.
-
-    Args:
-        function: Of a point, d numbers, without noise.
-        bounds: Lowest and highest value of each of the d.
-        optimum: Smallest value within the bounds.
-        noise: Standard deviation of what is observed.
-        reported: Whether that is told as the standard error.
-    """
-
-    function: Callable[[Sequence[float]], float]
-    bounds: Sequence[tuple[float, float]]
-    optimum: float
-    noise: float = 0.0
-    reported: bool = False
-
-    @property
-    def stderr(self) -> float | None:
-        return self.noise if self.reported else None
-
-
-def branin(x: Sequence[float]) -> float:
-    a, b = x
-    bowl = b - 5.1 * a**2 / (4 * math.pi**2) + 5 * a / math.pi - 6
-    return bowl**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(a) + 10
-
-
-def hartmann6(x: Sequence[float]) -> float:
-    depths = (1.0, 1.2, 3.0, 3.2)
-    widths = (
-        (10, 3, 17, 3.5, 1.7, 8),
-        (0.05, 10, 17, 0.1, 8, 14),
-        (3, 3.5, 1.7, 10, 17, 8),
-        (17, 8, 0.05, 10, 0.1, 14),
-    )
-    centres = (
-        (0.1312, 0.1696, 0.5569, 0.0124, 0.8283, 0.5886),
-        (0.2329, 0.4135, 0.8307, 0.3736, 0.1004, 0.9991),
-        (0.2348, 0.1451, 0.3522, 0.2883, 0.3047, 0.6650),
-        (0.4047, 0.8828, 0.8732, 0.5743, 0.1091, 0.0381),
-    )
-    return -sum(
-        depth * math.exp(-sum(w * (v - c) ** 2 for v, w, c in zip(x, width, centre, strict=True)))
-        for depth, width, centre in zip(depths, widths, centres, strict=True)
-    )
-
-
-def ackley(x: Sequence[float]) -> float:
-    distance = math.sqrt(sum(v**2 for v in x) / len(x))
-    ripple = sum(math.cos(2 * math.pi * v) for v in x) / len(x)
-    return 20 + math.e - 20 * math.exp(-0.2 * distance) - math.exp(ripple)
-
-
-SITES = 20
-_WEIGHTS = [3.0 * 0.6**site for site in range(SITES)]
-_RATES = [0.1 + 0.4 * (0.5 + 0.5 * math.sin(2.4 * site)) for site in range(SITES)]
-
-
-def dropout_loss(rates: Sequence[float]) -> float:
-    """Return 1 - score of a network under drift, as if it were trained with these rates.
-
-    Each site has a best rate between .1 and .5 and matters .6 times as much as the one
-    before it. Beyond a mean rate of about .55 little gets through, and the score falls
-    to chance.
-    """
-    miss = sum(
-        weight * (rate - best) ** 2
-        for weight, rate, best in zip(_WEIGHTS, rates, _RATES, strict=True)
-    )
-    alive = 1 / (1 + math.exp((sum(rates) / SITES - 0.55) / 0.02))
-    return 1 - (0.1 + 0.8 * math.exp(-2 * miss) * alive)
-
-
-_BRANIN = partial(Problem, branin, [(-5.0, 10.0), (0.0, 15.0)], 0.39788735772973816)
-_HARTMANN = partial(Problem, hartmann6, [(0.0, 1.0)] * 6, -3.3223680114155143)
-# Eriksson et al., "Scalable Global Optimization via Local Bayesian Optimization",
-# NeurIPS 2019: with symmetric bounds the optimum is in the middle, where Ax looks first.
-_ACKLEY = partial(Problem, ackley, [(-5.0, 10.0)] * 5, 0.0)
-
-PROBLEMS = {
-    "branin": _BRANIN(),
-    "branin-noisy": _BRANIN(noise=2.0),
-    "hartmann6": _HARTMANN(),
-    "hartmann6-noisy": _HARTMANN(noise=0.2),
-    "ackley5": _ACKLEY(),
-    "ackley5-noisy": _ACKLEY(noise=0.5),
-    # The factor for a large mean rate is 1 within 1e-5 at the best rates.
-    "dropout20": Problem(
-        dropout_loss, [(0.0, 0.8)] * SITES, dropout_loss(_RATES), noise=0.01, reported=True
-    ),
-}
-
-
-class Method(Protocol):
-    """A search, as ask and tell over points."""
-
-    def ask(self) -> list[float]: ...
-
-    def tell(self, value: float) -> None: ...
-
-
-class Ours:
-    """`bayesft.bo.Optimizer`."""
-
-    def __init__(self, problem: Problem, seed: int) -> None:
-        self.problem = problem
-        space = space_of(problem)
-        # The sweeper begins there where the application's config has no value of its own.
-        middle = space.decode([0.5] * space.width)
-        self.optimizer = Optimizer(space, direction="minimize", seed=seed, start=[middle])
-
-    def ask(self) -> list[float]:
-        [params] = self.optimizer.ask()
-        return list(params.values())
-
-    def tell(self, value: float) -> None:
-        [trial] = self.optimizer.pending
-        self.optimizer.tell(
-            Trial(trial.number, trial.params, "finished", value, self.problem.stderr)
-        )
-
-    def recommended(self, budget: int) -> int:
-        """Return the trial that the sweeper believes in after the first `budget`."""
-        optimizer = self.optimizer
-        past = Optimizer(
-            optimizer.space,
-            direction="minimize",
-            seed=optimizer.seed,
-            trials=optimizer.trials[:budget],
-        )
-        return past.best().number
-
-
-class Random:
-    """Uniform draws."""
-
-    def __init__(self, problem: Problem, seed: int) -> None:
-        self.problem = problem
-        self.luck = random.Random(f"random {seed}")
-
-    def ask(self) -> list[float]:
-        return [self.luck.uniform(*bounds) for bounds in self.problem.bounds]
-
-    def tell(self, value: float) -> None:
-        pass
-
-
-class Optuna:
-    """A sampler of Optuna in a study of its own."""
-
-    def __init__(self, problem: Problem, seed: int, *, sampler: str) -> None:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.problem = problem
-        self.study = optuna.create_study(sampler=getattr(optuna.samplers, sampler)(seed=seed))
-
-    def ask(self) -> list[float]:
-        self.trial = self.study.ask()
-        return [
-            self.trial.suggest_float(name, *bounds) for name, bounds in named_bounds(self.problem)
-        ]
-
-    def tell(self, value: float) -> None:
-        self.study.tell(self.trial, value)
-
-
-class Ax:
-    """Ax's client."""
-
-    def __init__(self, problem: Problem, seed: int) -> None:
-        import ax.api.client
-        import ax.api.configs
-
-        for name in list(logging.root.manager.loggerDict):
-            if name.split(".")[0] == "ax":
-                logging.getLogger(name).setLevel(logging.ERROR)
-        self.problem = problem
-        self.client = ax.api.client.Client(random_seed=seed)
-        self.client.configure_experiment(
-            [
-                ax.api.configs.RangeParameterConfig(
-                    name=name, bounds=bounds, parameter_type="float"
-                )
-                for name, bounds in named_bounds(problem)
-            ]
-        )
-        self.client.configure_optimization(objective="-loss")
-
-    def ask(self) -> list[float]:
-        [(self.number, params)] = self.client.get_next_trials(max_trials=1).items()
-        return [params[name] for name, _ in named_bounds(self.problem)]
-
-    def tell(self, value: float) -> None:
-        stderr = self.problem.stderr
-        data = {"loss": value if stderr is None else (value, stderr)}
-        self.client.complete_trial(trial_index=self.number, raw_data=data)
-
-
-METHODS: Mapping[str, Callable[[Problem, int], Method]] = {
-    "ours": Ours,
-    "optuna-gp": partial(Optuna, sampler="GPSampler"),
-    "optuna-tpe": partial(Optuna, sampler="TPESampler"),
-    "ax": Ax,
-    "random": Random,
-}
-PEERS = ("optuna-gp", "optuna-tpe", "ax")
-INSTALL = {"optuna-gp": "optuna", "optuna-tpe": "optuna", "ax": "ax-platform"}
 OUR_MEAN = "ours, by mean"
 
 
@@ -298,22 +89,6 @@ def search(method: Method, problem: Problem, seed: int) -> Run:
             best = method.recommended(budget)
             run.recommended.append(regret(problem, run.points[best]))
     return run
-
-
-def observe(problem: Problem, point: Sequence[float], seed: int, number: int) -> float:
-    return problem.function(point) + problem.noise * random.Random(f"{seed} {number}").gauss(0, 1)
-
-
-def regret(problem: Problem, point: Sequence[float]) -> float:
-    return problem.function(point) - problem.optimum
-
-
-def named_bounds(problem: Problem) -> list[tuple[str, tuple[float, float]]]:
-    return [(f"x{index}", bounds) for index, bounds in enumerate(problem.bounds)]
-
-
-def space_of(problem: Problem) -> Space:
-    return Space({name: Real(*bounds) for name, bounds in named_bounds(problem)})
 
 
 def hydra_points(problem: Problem, seed: int) -> list[list[float]]:
@@ -378,6 +153,27 @@ def main() -> None:
             check_hydra(name, ours["points"])
         show(name, methods, arguments.seeds, kept)
     summarise(arguments.problems, methods, arguments.seeds, kept)
+    for dimensions in (8, 50):
+        taken = seconds_after(100, dimensions)
+        print(f"a suggestion after 100 trials in {dimensions} dimensions: {taken:.2f} s")
+
+
+def seconds_after(trials: int, dimensions: int) -> float:
+    """Return the median time of ours for a suggestion once it has so many trials."""
+    bowl = Problem(lambda x: sum((v - 0.3) ** 2 for v in x), [(0.0, 1.0)] * dimensions, 0.0)
+    luck = Random(bowl, 0)
+    told = Ours(bowl, 0).optimizer
+    for number in range(trials):
+        params = dict(zip(told.space.dimensions, luck.ask(), strict=True))
+        value = observe(bowl, list(params.values()), 0, number)
+        told.tell(Trial(number, params, "finished", value))
+    times = []
+    for _ in range(5):
+        fresh = Optimizer(told.space, direction="minimize", trials=told.trials)
+        started = time.perf_counter()
+        fresh.ask()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
 
 
 def is_present(method: str) -> bool:
