@@ -1,0 +1,325 @@
+"""What a fitted Gaussian process says about the dimensions."""
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bayesft.bo import optimizer as module
+from bayesft.bo.errors import InsightError, SurrogateError
+from bayesft.bo.explain import leave_one_out, log_length_scale_covariance
+from bayesft.bo.insight import Calibration
+from bayesft.bo.isolation import isolated
+from bayesft.bo.optimizer import Optimizer
+from bayesft.bo.space import Categorical, Integer, Real, Space
+from bayesft.bo.surrogate import SHORTEST_LENGTH_SCALE, fit, length_scales, posterior
+from bayesft.bo.trial import Trial
+
+MIXED = Space({
+    "rate": Real(0, 0.8), "lr": Real(1e-4, 1, log=True), "depth": Integer(1, 4),
+    "act": Categorical(("relu", "elu", "tanh")), "flag": Categorical((True, False)),
+    "only": Categorical(("one",)),
+})  # fmt: skip
+
+
+def quality(rate, lr, depth, act, flag, only):
+    return -3 * (rate - 0.3) ** 2 - 0.3 * (act == "tanh")
+
+
+def told(space, function, count, *, noise=0.01, stderr=0.01, **options):
+    """Return an optimiser that was told `count` trials of a Sobol sequence."""
+    optimizer, luck = Optimizer(space, seed=1, **options), random.Random(0)
+    rows = torch.quasirandom.SobolEngine(space.width, scramble=True, seed=0).draw(count)
+    for number, row in enumerate(rows.tolist()):
+        params = space.decode(row)
+        value = function(**params) + luck.gauss(0, noise)
+        optimizer.tell(Trial(number, params, state="finished", value=value, stderr=stderr))
+    return optimizer
+
+
+def cube(d):
+    return Space({f"x{i}": Real(0, 1) for i in range(d)})
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    return told(MIXED, quality, 30)
+
+
+def noisy_fit(n=14, d=3):
+    luck = torch.Generator().manual_seed(0)
+    rows = torch.rand(n, d, generator=luck, dtype=torch.float64)
+    values = torch.sin(4 * rows[:, 0]) + 0.2 * torch.randn(n, generator=luck, dtype=torch.float64)
+    stderrs = 0.02 + 0.3 * torch.rand(n, generator=luck, dtype=torch.float64)
+    return fit(rows, 5 + 2 * values, 2 * stderrs)
+
+
+def test_the_two_of_five_that_matter_come_first():
+    def wave(**x):
+        return math.sin(4 * x["x1"]) + 2 * (x["x3"] - 0.4) ** 2
+
+    insight = told(cube(5), wave, 30).insight()
+    assert {influence.name for influence in insight.influences[:2]} == {"x1", "x3"}
+    lowest = min(i.interval[0] for i in insight.influences[:2])
+    for influence in insight.influences[2:]:
+        assert influence.importance < lowest
+        assert influence.effect < 0.15 < 0.4 < insight.influences[1].effect
+    assert insight.doubt is None
+    assert insight.calibration.r2 > 0.8
+
+
+def test_choices_count_as_one_dimension_and_one_choice_as_none(mixed):
+    insight = mixed.insight()
+    assert [i.name for i in insight.influences[:2]] == ["rate", "act"]
+    assert {i.name for i in insight.influences[2:]} == {"lr", "depth", "flag"}
+    assert insight.parameters == 10
+    for influence in insight.influences:
+        low, high = influence.interval
+        assert low < influence.importance < high
+
+
+def test_the_importance_of_a_number_is_the_inverse_length_scale(mixed):
+    scales = length_scales(mixed._fitted()[0])
+    found = {i.name: i.importance for i in mixed.insight().influences}
+    assert found["rate"] == pytest.approx(1 / scales[0])
+    two = sorted(1 / scale**2 for scale in scales[3:6])[1:]
+    assert found["act"] == pytest.approx(math.sqrt(sum(two)))
+
+
+def test_slices_are_the_posterior_through_the_best_point_in_the_users_units(mixed):
+    insight, best = mixed.insight(), mixed.best()
+    slices = {i.name: i.slice for i in insight.influences}
+    assert slices["depth"].values == (1, 2, 3, 4)
+    assert slices["act"].values == ("relu", "elu", "tanh")
+    assert slices["flag"].values == (True, False)
+    assert {name: line.scale for name, line in slices.items()} == {
+        "rate": "linear", "lr": "log", "depth": "linear", "act": "choices", "flag": "choices",
+    }  # fmt: skip
+    assert len(slices["lr"].values) == 33
+    assert (slices["lr"].values[0], slices["lr"].values[-1]) == (1e-4, 1.0)
+    assert slices["lr"].values[16] == pytest.approx(1e-2)
+    for influence in insight.influences:
+        line = influence.slice
+        points = [MIXED.encode({**best.params, influence.name: value}) for value in line.values]
+        mean, sd = posterior(mixed._fitted()[0], torch.tensor(points, dtype=torch.float64))
+        assert line.means == pytest.approx(mean.tolist())
+        assert line.sds == pytest.approx(sd.tolist())
+        assert influence.effect == pytest.approx(max(line.means) - min(line.means))
+        assert influence.effect_sd <= 2 * max(line.sds)
+    # tanh costs 0.3.
+    assert slices["act"].means[0] - slices["act"].means[2] == pytest.approx(0.3, abs=0.05)
+
+
+def test_minimising_is_maximising_the_negative():
+    up = told(cube(2), lambda x0, x1: -math.sin(4 * x0), 12, noise=0).insight()
+    down = told(cube(2), lambda x0, x1: math.sin(4 * x0), 12, noise=0, direction="minimize")
+    down = down.insight()
+    assert up.best.number == down.best.number
+    for a, b in zip(up.influences, down.influences, strict=True):
+        assert (a.name, a.importance, a.interval) == (b.name, b.importance, b.interval)
+        assert a.effect == b.effect
+        assert a.slice.means == tuple(-mean for mean in b.slice.means)
+    assert up.calibration.predicted == tuple(-mean for mean in down.calibration.predicted)
+    assert up.calibration.residuals == tuple(-z for z in down.calibration.residuals)
+
+
+def test_the_closed_form_is_what_leaving_each_out_gives():
+    """With the hyperparameters as they are, each trial's own known noise and the learnt one."""
+    surrogate = noisy_fit()
+    gp, n = surrogate.gp, 14
+    means, sds = leave_one_out(surrogate)
+    rows, targets = gp.train_inputs[0], gp.train_targets
+    with isolated(0), torch.no_grad():
+        kernel = gp.covar_module(rows).to_dense()
+        noise = gp.likelihood.noise_covar.noise + gp.likelihood.second_noise
+        constant = gp.mean_module.constant
+        for i in range(n):
+            rest = [j for j in range(n) if j != i]
+            weights = torch.linalg.solve((kernel + noise.diag())[rest][:, rest], kernel[rest, i])
+            mean = constant + weights @ (targets[rest] - constant)
+            variance = kernel[i, i] + noise[i] - weights @ kernel[rest, i]
+            scaled = surrogate.centre + surrogate.scale * mean.item()
+            assert means[i].item() == pytest.approx(scaled, abs=1e-8)
+            assert sds[i].item() == pytest.approx(surrogate.scale * variance.sqrt().item())
+
+
+def test_a_failed_trial_is_not_predicted():
+    optimizer = told(cube(2), lambda x0, x1: x0, 10)
+    optimizer.tell(Trial(10, {"x0": 0.5, "x1": 0.5}, state="failed", reason="none"))
+    optimizer.tell(Trial(11, {"x0": 0.4, "x1": 0.5}))
+    insight = optimizer.insight()
+    assert [trial.number for trial in insight.trials] == list(range(10))
+    assert insight.calibration.observed == tuple(trial.value for trial in insight.trials)
+    assert len(insight.calibration.predicted) == 10
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_the_hessian_is_that_of_the_fitted_likelihood(d):
+    """Against second differences of what the fit maximises, along each log length scale."""
+    from gpytorch.mlls import ExactMarginalLogLikelihood
+
+    with isolated(0):
+        surrogate = noisy_fit(d=d)
+        covariance = log_length_scale_covariance(surrogate)
+        gp = surrogate.gp.train()
+        mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
+        kernel = gp.covar_module.base_kernel
+        scales = kernel.lengthscale.detach().flatten()
+        # All are fitted as logarithms of what they have over their bounds, but the mean.
+        parameters = [
+            kernel.raw_lengthscale,
+            gp.covar_module.raw_outputscale,
+            gp.likelihood.second_noise_covar.raw_noise,
+            gp.mean_module.raw_constant,
+        ]
+        start = torch.cat([p.detach().flatten() for p in parameters])
+
+        def value(point):
+            with torch.no_grad():
+                for parameter, part in zip(parameters, point.split([d, 1, 1, 1]), strict=True):
+                    parameter.copy_(part.reshape(parameter.shape))
+                output = gp(*gp.train_inputs)
+                return 14 * mll(output, gp.train_targets, gp.train_inputs).item()
+
+        step = 1e-3 * torch.eye(d + 3)
+        hessian = torch.tensor([
+            [
+                (value(start + a + b) - value(start + a - b) - value(start - a + b)
+                 + value(start - a - b)) / 4e-6
+                for b in step
+            ]
+            for a in step
+        ])  # fmt: skip
+    slope = (scales - SHORTEST_LENGTH_SCALE) / scales
+    expected = torch.linalg.inv(-hessian)[:d, :d] * slope * slope.unsqueeze(-1)
+    torch.testing.assert_close(covariance, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_where_the_trials_say_nothing_the_interval_is_the_priors():
+    """An interval of 1.96 sqrt(3) logs either way, for a column that never moved."""
+    luck = torch.Generator().manual_seed(0)
+    rows = torch.rand(12, 2, generator=luck, dtype=torch.float64)
+    rows[:, 1] = 0.5
+    surrogate = fit(rows, torch.sin(4 * rows[:, 0]), torch.full((12,), 0.05, dtype=torch.float64))
+    with isolated(0):
+        covariance = log_length_scale_covariance(surrogate)
+    assert covariance[1, 1].sqrt().item() == pytest.approx(math.sqrt(3), rel=1e-3)
+    assert covariance[0, 0] < 0.3
+
+
+def test_an_interval_that_is_not_known_is_none(monkeypatch, mixed):
+    monkeypatch.setattr(
+        "bayesft.bo.explain._log_posterior",
+        # The kernel's variance has a curvature of the wrong sign.
+        lambda surrogate: (
+            surrogate.gp.covar_module.raw_outputscale.square()
+            - surrogate.gp.likelihood.second_noise_covar.raw_noise.square().sum()
+            - surrogate.gp.covar_module.base_kernel.raw_lengthscale.square().sum()
+            - surrogate.gp.mean_module.raw_constant.square()
+        ),
+    )
+    assert [i.interval for i in mixed.insight().influences] == [None] * 5
+
+
+def test_a_length_scale_at_its_bound_has_no_interval():
+    surrogate = noisy_fit()
+    with isolated(0), torch.no_grad():
+        # The log of what it has over its bound.
+        surrogate.gp.covar_module.base_kernel.raw_lengthscale[0, 1] = -30.0
+    with isolated(0):
+        assert log_length_scale_covariance(surrogate) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "reason"),
+    [
+        (3, {"n_initial": 2}, "3 finished trials, at least 4"),
+        (7, {}, "7 finished trials, at least 8"),
+        (9, {"value": 2.0}, "all 9 finished trials have the same value, 2"),
+        (9, {"value": 0.0}, "all 9 finished trials have the same value, 0"),
+    ],
+)
+def test_what_cannot_be_told_says_why(count, options, reason):
+    value = options.pop("value", None)
+    function = (lambda x0: x0) if value is None else (lambda x0: value)
+    optimizer = told(cube(1), function, count, noise=0, **options)
+    with pytest.raises(InsightError, match=reason):
+        optimizer.insight()
+
+
+def test_a_failed_fit_is_one_clear_error(monkeypatch):
+    def fail(*args):
+        raise SurrogateError("not positive definite")
+
+    optimizer = told(cube(1), lambda x0: x0, 9)
+    monkeypatch.setattr(module, "fit", fail)
+    with pytest.raises(SurrogateError, match="not positive definite"):
+        optimizer.insight()
+
+
+def test_numerics_that_break_down_are_one_clear_error(monkeypatch):
+    def fail(surrogate):
+        raise torch.linalg.LinAlgError("singular")
+
+    optimizer = told(cube(1), lambda x0: x0, 9)
+    monkeypatch.setattr("bayesft.bo.explain.leave_one_out", fail)
+    with pytest.raises(SurrogateError, match="could not be read: singular"):
+        optimizer.insight()
+
+
+def test_looking_changes_nothing_that_is_asked():
+    asked = []
+    for look in (False, True):
+        optimizer = told(MIXED, quality, 9)
+        points = []
+        for _ in range(3):
+            if look:
+                optimizer.insight()
+            [params] = optimizer.ask()
+            if look:
+                optimizer.insight()
+            points.append(params)
+            [trial] = optimizer.pending
+            optimizer.tell(replace(trial, state="finished", value=quality(**params)))
+        asked.append(points)
+    assert asked[0] == asked[1]
+
+
+def test_a_look_is_the_same_twice_and_leaves_no_trace():
+    optimizer = told(cube(2), lambda x0, x1: x0, 9)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    with torch.no_grad():
+        first = optimizer.insight()
+    assert optimizer.insight() == first
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+def test_pure_noise_is_not_read():
+    """The noise is larger than its stated error, so that the fit has to learn it."""
+    read = 0
+    for seed in range(10):
+        luck, optimizer = random.Random(seed), Optimizer(cube(3), seed=seed)
+        for number in range(20):
+            params = {f"x{i}": luck.random() for i in range(3)}
+            value = luck.gauss(0, 1)
+            optimizer.tell(Trial(number, params, state="finished", value=value, stderr=0.05))
+        read += optimizer.insight().doubt is None
+    # Each with probability 1/40 at most: three of ten have 2e-3.
+    assert read <= 2
+
+
+def test_noise_that_is_said_to_be_less_than_it_is_in_one_place_is_found_overconfident():
+    """Wrong hyperparameters: the noise of a fit to smooth values, then noisy ones."""
+    optimizer = told(cube(1), lambda x0: 3 * x0, 30, noise=0, stderr=0.001)
+    surrogate = optimizer._fitted()[0]
+    luck = torch.Generator().manual_seed(0)
+    noise = torch.randn(30, generator=luck, dtype=torch.float64)
+    surrogate.gp.train_targets = surrogate.gp.train_targets + 0.2 * noise
+    means, sds = leave_one_out(surrogate)
+    observed = surrogate.centre + surrogate.scale * surrogate.gp.train_targets
+    calibration = Calibration(*(tuple(t.tolist()) for t in (observed, means, sds)))
+    insight = replace(optimizer.insight(), calibration=calibration)
+    assert insight.doubt.startswith("overconfident")
