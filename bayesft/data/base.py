@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms.v2 import functional as image_functions
 
+from bayesft.data.order import EpochSampler
 from bayesft.errors import DataError, SettingError
 
 
@@ -77,6 +78,8 @@ class ImageDataModule(pl.LightningDataModule):
             batch_size=batch_size,
         )
         _check_at_least(0, num_workers=num_workers, split_seed=split_seed)
+        if shuffle_seed is not None:
+            _check_at_least(0, shuffle_seed=shuffle_seed)
         if channels not in (1, 3):
             raise SettingError(f"Expected `data.channels` to be 1 or 3, but got {channels!r}.")
         if not std > 0:
@@ -129,15 +132,19 @@ class ImageDataModule(pl.LightningDataModule):
         return self._loader(self.test_set)
 
     def _loader(self, images: TensorDataset, *, shuffle: bool = False) -> DataLoader:
-        generator = None
+        data = _ByBatch(*images.tensors)
+        order: dict[str, Any] = {"shuffle": shuffle}
         if shuffle and self.shuffle_seed is not None:
-            generator = torch.Generator().manual_seed(self.shuffle_seed)
+            # With a generator of its own a loader leaves the global random state alone.
+            order = {
+                "sampler": EpochSampler(data, self.shuffle_seed),
+                "generator": torch.Generator().manual_seed(self.shuffle_seed),
+            }
         return DataLoader(
-            _ByBatch(*images.tensors),
+            data,
             batch_size=self.batch_size,
-            shuffle=shuffle,
             collate_fn=_as_batch,
-            generator=generator,
+            **order,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0,
