@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
-from bayesft.bo.improvement import LogNoisyImprovement
+from bayesft.bo.improvement import LogNoisyImprovement, at_progress
 from bayesft.bo.space import Space
 from bayesft.bo.surrogate import Surrogate
 
@@ -36,6 +36,7 @@ def suggest(
     pending: Tensor,
     seed: int,
     slacks: Sequence[Surrogate] = (),
+    progress: float | None = None,
 ) -> tuple[list[float], float] | None:
     """Return the row with the largest noisy expected improvement, and that improvement.
 
@@ -44,7 +45,8 @@ def suggest(
     improves on a good trial shrinks as the search goes on, until no row of the cube
     falls into it, while climbs from there alone would never leave it. Each end of a
     climb is then snapped to the space, and the best of these rows that was not tried
-    yet is taken. Choosing a batch is calling this again with each choice among the
+    yet is taken (where values change with a training's progress it may be tried again).
+    Choosing a batch is calling this again with each choice among the
     pending rows.
 
     Call within `isolated`, which makes it a function of its arguments.
@@ -53,15 +55,19 @@ def suggest(
         surrogate: Of the values to be maximised.
         space: Says which rows stand for points.
         observed: n x d rows of the ended trials.
-        pending: m x d rows of the running trials; m may be 0.
+        pending: m x d rows of the running trials; m may be 0. With `progress`, rows here
+            and in `observed` have it as a further, last column.
         seed: Of everything random.
         slacks: Of each constraint's slack, which is negative where it is not kept to.
+        progress: How far a shared training will have come; None if there is none.
 
     Returns:
         A row and its expected improvement in the surrogate's units, or None if every
         climb ended at a row tried already.
     """
-    acquisition = LogNoisyImprovement(surrogate, pending, seed, slacks)
+    acquisition = LogNoisyImprovement(surrogate, pending, seed, slacks, progress)
+    if progress is not None:
+        observed, pending = observed[:, :-1], pending[:, :-1]
     starts = _starts(acquisition, observed, seed)
     # BoTorch tells of climbs that broke off, whatever the filters say; where one
     # ended is a point, and is scored like any other.
@@ -69,9 +75,10 @@ def suggest(
         ends, _ = gen_candidates_scipy(
             starts.unsqueeze(-2), acquisition, 0.0, 1.0, options={"maxiter": STEPS}
         )
-    taken = torch.cat([observed, pending])
-    snapped = [space.round_row(end) for end in ends.squeeze(-2).tolist()]
-    fresh = [row for row in snapped if not is_taken(row, taken)]
+    fresh = [space.round_row(end) for end in ends.squeeze(-2).tolist()]
+    if progress is None:
+        taken = torch.cat([observed, pending])
+        fresh = [row for row in fresh if not is_taken(row, taken)]
     if not fresh:
         return None
     with torch.no_grad():
@@ -85,7 +92,8 @@ def _starts(acquisition: LogNoisyImprovement, observed: Tensor, seed: int) -> Te
     with torch.no_grad():
         width = observed.shape[-1]
         everywhere = SobolEngine(width, scramble=True, seed=seed % 2**31).draw(EVERYWHERE)
-        means = acquisition.model.posterior(observed).mean.squeeze(-1)
+        inputs = at_progress(observed, acquisition.progress)
+        means = acquisition.model.posterior(inputs).mean.squeeze(-1)
         best = observed[means.topk(min(BEST, len(observed))).indices]
         near = torch.cat([_around(best.repeat(NEAR, 1), distance) for distance in DISTANCES])
         chosen = []

@@ -158,6 +158,7 @@ def _asked(event: Mapping[str, Any], before: Trial | None) -> Trial:
         number=event["number"],
         params=params,
         job=event.get("job"),
+        progress=event.get("progress"),
         worker=event.get("worker"),
         started=event.get("time"),
     )

@@ -41,6 +41,10 @@ class LogNoisyImprovement(AcquisitionFunction):
     each draw. Where no row of a draw keeps to them, any value better than the draw's
     worst improves, and the probability decides.
 
+    Where the value changes as a training goes on, the last column of a row is how far it
+    has come. x is then compared with what the tried rows would be worth at x's own
+    progress, not with what they were worth when they were measured.
+
     Everything that does not depend on x is computed once: a climb costs little
     more than the kernel.
 
@@ -49,6 +53,7 @@ class LogNoisyImprovement(AcquisitionFunction):
         pending: m x d rows of the running trials; m may be 0.
         seed: Of the draws.
         slacks: Of each constraint's slack, negative where it is not kept to.
+        progress: Of every x, which then comes without that column; None if rows have none.
     """
 
     def __init__(
@@ -57,12 +62,17 @@ class LogNoisyImprovement(AcquisitionFunction):
         pending: Tensor,
         seed: int,
         slacks: Sequence[Surrogate] = (),
+        progress: float | None = None,
     ) -> None:
         super().__init__(surrogate.gp)
         gp = surrogate.gp
         with torch.no_grad():
             trained = gp.train_inputs[0]
             self.rows = torch.cat([trained, pending])
+            rivals = slice(None)
+            if progress is not None:
+                rivals = slice(len(self.rows), None)
+                self.rows = torch.cat([self.rows, at_progress(self.rows[:, :-1], progress)])
             values = _draws(surrogate, self.rows, seed)
             self.prior_mean = gp.mean_module.constant.detach()
             self.variance = gp.covar_module(self.rows[:1], diag=True).squeeze()
@@ -74,13 +84,16 @@ class LogNoisyImprovement(AcquisitionFunction):
             feasible = torch.ones_like(values, dtype=torch.bool)
             for number, slack in enumerate(slacks, start=1):
                 feasible &= _draws(slack, self.rows, seed + number) >= _limit(slack)
+            values, feasible = values[:, rivals], feasible[:, rivals]
             best = values.masked_fill(~feasible, -torch.inf).amax(dim=-1)
             self.best = torch.where(feasible.any(dim=-1), best, values.amin(dim=-1))
         self.slacks = tuple(slacks)
+        self.progress = progress
 
     @t_batch_mode_transform(expected_q=1)
     def forward(self, X: Tensor) -> Tensor:
         """Return b numbers for b x 1 x d rows."""
+        X = at_progress(X, self.progress)
         kernel = self.model.covar_module.forward(X.squeeze(-2), self.rows)
         mean = self.prior_mean + kernel @ self.weights
         explained = torch.linalg.solve_triangular(self.root, kernel.T, upper=False)
@@ -93,6 +106,13 @@ class LogNoisyImprovement(AcquisitionFunction):
             std = variance.clamp_min(1e-14).sqrt()
             result = result + torch.special.log_ndtr((mean - _limit(slack)) / std)
         return result
+
+
+def at_progress(rows: Tensor, progress: float | None) -> Tensor:
+    """Append the column of how far a training has come, if there is one."""
+    if progress is None:
+        return rows
+    return torch.cat([rows, torch.full_like(rows[..., :1], progress)], dim=-1)
 
 
 def _draws(surrogate: Surrogate, rows: Tensor, seed: int) -> Tensor:

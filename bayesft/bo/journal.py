@@ -108,6 +108,7 @@ class Journal:
         job: int | None = None,
         worker: str | None = None,
         started: float | None = None,
+        progress: float | None = None,
     ) -> Trial:
         """Append that a trial starts, for the first time or again after a failure.
 
@@ -117,6 +118,7 @@ class Journal:
             job: Number of the job that runs it.
             worker: Name of the process that has it run.
             started: In seconds since 1970; now, if not given.
+            progress: How far the training that the trials share will have come.
 
         Raises:
             JournalError: The trial is finished, was asked with another point, or
@@ -126,6 +128,7 @@ class Journal:
         return self._append({
             "event": "ask", "number": number, "params": dict(params),
             "job": job, "worker": worker, "time": started,
+            **({} if progress is None else {"progress": progress}),
         })  # fmt: skip
 
     def record_tell(

@@ -8,6 +8,7 @@ goes on exactly as the one that wrote it.
 import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -26,9 +27,13 @@ from bayesft.bo.explain import explain
 from bayesft.bo.insight import Insight
 from bayesft.bo.isolation import derive_seed, isolated
 from bayesft.bo.sobol import sobol_row
-from bayesft.bo.space import Space
+from bayesft.bo.space import Real, Space
 from bayesft.bo.surrogate import FIT_ERRORS, Surrogate, fit, posterior
 from bayesft.bo.trial import Trial
+
+
+PROGRESS = "progress"
+"""The name of the dimension that a search while training adds to its surrogate."""
 
 
 class Optimizer:
@@ -41,6 +46,13 @@ class Optimizer:
     that the search leaves its surroundings; a running one as pending, so that no
     two trials of a batch look at the same place. `ask(4)` asks the same four
     points as four times `ask()`.
+
+    In a search while one network trains, what a point is worth changes as the training
+    goes on: `changing` makes each trial's `progress` one more input of the Gaussian
+    process (as in Bogunovic, Scarlett, Cevher, "Time-Varying Gaussian Process Bandit
+    Optimization", AISTATS 2016, but with the kernel of the other inputs, whose length
+    scale is learnt: how fast observations grow stale comes from the trials). Points are
+    then asked, and the best chosen, for a given progress.
 
     Example:
         >>> optimizer = Optimizer(Space({"rate": Real(0, 0.8)}), seed=1)
@@ -60,6 +72,7 @@ class Optimizer:
         start: Points to ask first, in that order; all are asked, also beyond
             `n_initial`.
         constraints: What the best trial must keep to.
+        changing: Whether the value changes as a training that the trials share goes on.
         trials: Trials of an earlier run, to go on from.
 
     Raises:
@@ -75,6 +88,7 @@ class Optimizer:
         seed: int = 0,
         start: Sequence[Mapping[str, Any]] = (),
         constraints: Sequence[Constraint] = (),
+        changing: bool = False,
         trials: Iterable[Trial] = (),
     ) -> None:
         if direction not in ("maximize", "minimize"):
@@ -89,16 +103,25 @@ class Optimizer:
             raise OptimizerError(f"Expected `seed` to be an integer, but got {seed!r}.")
         for index, params in enumerate(start):
             _encode(space, params, f"`start`, point {index}")
+        if changing and PROGRESS in space.dimensions:
+            raise OptimizerError(
+                f"The space has a dimension {PROGRESS!r}, which is what a search while training "
+                "calls how far that has come. Give the dimension another name."
+            )
         self.space = space
         self.direction = direction
         self.n_initial = n_initial
         self.seed = seed
         self.start = tuple(dict(params) for params in start)
         self.constraints = tuple(constraints)
+        self.changing = changing
+        self._surface = space
+        if changing:
+            self._surface = Space({**space.dimensions, PROGRESS: Real(0.0, 1.0)})
         self._trials: dict[int, Trial] = {}
         self._rows: dict[int, list[float]] = {}
         self._surrogates: tuple[Surrogate, ...] = ()
-        self._next: tuple[dict[str, Any], float | None] | None = None
+        self._next: tuple[float | None, dict[str, Any], float | None] | None = None
         for trial in trials:
             self.tell(trial)
 
@@ -117,13 +140,19 @@ class Optimizer:
         """Number of the trial that the next `ask` starts."""
         return max(self._trials, default=-1) + 1
 
-    def ask(self, n: int = 1) -> list[dict[str, Any]]:
+    def ask(self, n: int = 1, *, progress: float | None = None) -> list[dict[str, Any]]:
         """Return the points of the next n trials and count them as running.
 
         Their numbers are `next_number`, as it is before the call, and those after.
 
+        Args:
+            n: How many.
+            progress: From 0 to 1, how far the training will have come when they are
+                measured, if the value is `changing`.
+
         Raises:
-            OptimizerError: `n` is no integer larger than 0.
+            OptimizerError: `n` is no integer larger than 0, or `progress` is missing,
+                or given where the value does not change.
 
         Warns:
             OptimizerWarning: The Gaussian process failed; the point is a Sobol one.
@@ -133,8 +162,8 @@ class Optimizer:
         points = []
         for _ in range(n):
             number = self.next_number
-            params = self._suggestion()[0]
-            self.tell(Trial(number, params))
+            params = self._suggestion(progress)[0]
+            self.tell(Trial(number, params, progress=progress))
             points.append(dict(params))
         return points
 
@@ -143,8 +172,9 @@ class Optimizer:
 
         Raises:
             OptimizerError: It is finished already, was asked with another point,
-                or its point is not in the space.
+                its point is not in the space, or it lacks a `progress` that is needed.
         """
+        self._check_progress(trial.progress)
         row = _encode(self.space, trial.params, f"Trial {trial.number}")
         before = self._trials.get(trial.number)
         if before is not None and before.state == "finished":
@@ -160,21 +190,25 @@ class Optimizer:
         self._trials[trial.number] = trial
         self._rows[trial.number] = row
 
-    def expected_improvement(self) -> float | None:
+    def expected_improvement(self, *, progress: float | None = None) -> float | None:
         """Return what the next trial is expected to gain over the best, in units of the value.
 
         None while the next trial is not one of the Gaussian process's. Asking for the
         trial afterwards costs nothing more.
         """
-        return self._suggestion()[1]
+        return self._suggestion(progress)[1]
 
-    def best(self) -> Trial | None:
+    def best(self, *, progress: float | None = None) -> Trial | None:
         """Return the finished trial to believe in, or None if there is none.
 
         It is one that keeps to the constraints, if any does, and otherwise the one that
         misses them least. With `n_initial` finished trials (at least 2) it is the one with the best
         posterior mean, since the best observation is most of all the luckiest;
         with fewer the one with the best value. Ties go to the lowest number.
+
+        Args:
+            progress: If the value is `changing`: when the point is to be best; where the
+                last trial was, if not given.
         """
         finished = [trial for trial in self.trials if trial.state == "finished"]
         candidates = least_violating(finished, self.constraints)
@@ -184,7 +218,8 @@ class Optimizer:
         if len(finished) >= max(2, self.n_initial):
             with isolated(derive_seed(self.seed, "best")):
                 try:
-                    scores = posterior(self._fitted()[0], self._rows_of(candidates))[0].tolist()
+                    rows = self._inputs_of(candidates, self._moment(progress))
+                    scores = posterior(self._fitted()[0], rows)[0].tolist()
                 except (*FIT_ERRORS, SurrogateError) as error:
                     _warn(f"The best trial is the one with the best value: {error}")
         return candidates[scores.index(max(scores))]
@@ -206,31 +241,38 @@ class Optimizer:
         surrogate = self._fitted()[0]
         best = self.best()
         with isolated(derive_seed(self.seed, "insight")):
-            return explain(surrogate, self.space, self._ended(), best, sign=self._sign)
+            ended = [self._on_surface(trial) for trial in self._ended()]
+            # Slices of a surface that changes are through the present.
+            best = self._on_surface(best, self._moment(None))
+            return explain(surrogate, self._surface, ended, best, sign=self._sign)
 
     @property
     def _sign(self) -> float:
         return 1.0 if self.direction == "maximize" else -1.0
 
-    def _suggestion(self) -> tuple[dict[str, Any], float | None]:
+    def _suggestion(self, progress: float | None) -> tuple[dict[str, Any], float | None]:
         """Return the next trial's point and its expected improvement, found once."""
-        if self._next is None:
+        self._check_progress(progress)
+        if self._next is None or self._next[0] != progress:
             number = self.next_number
             if number < len(self.start):
-                self._next = dict(self.start[number]), None
+                found = dict(self.start[number]), None
             else:
-                self._next = self._new(number)
-        return self._next
+                found = self._new(number, progress)
+            self._next = progress, *found
+        return self._next[1:]
 
-    def _new(self, number: int) -> tuple[dict[str, Any], float | None]:
+    def _new(self, number: int, progress: float | None) -> tuple[dict[str, Any], float | None]:
         finished = sum(trial.state == "finished" for trial in self.trials)
         if number >= self.n_initial and finished >= 2:
             seed = derive_seed(self.seed, "ask", number)
             with isolated(seed):
-                observed, pending = self._rows_of(self._ended()), self._rows_of(self.pending)
+                observed, pending = self._inputs_of(self._ended()), self._inputs_of(self.pending)
                 try:
                     surrogate, *slacks = self._fitted()
-                    found = suggest(surrogate, self.space, observed, pending, seed, slacks)
+                    found = suggest(
+                        surrogate, self.space, observed, pending, seed, slacks, progress
+                    )
                 except (*FIT_ERRORS, SurrogateError) as error:
                     _warn(f"Trial {number} is a Sobol point: {error}")
                     found = None
@@ -276,7 +318,7 @@ class Optimizer:
     ) -> Surrogate:
         errors = [float("nan") if stderr is None else stderr for stderr in stderrs]
         with isolated(derive_seed(self.seed, "fit", len(self._ended()))):
-            return fit(self._rows_of(trials), _tensor(list(values)), _tensor(errors))
+            return fit(self._inputs_of(trials), _tensor(list(values)), _tensor(errors))
 
     def _ended(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.state != "running"]
@@ -284,6 +326,40 @@ class Optimizer:
     def _rows_of(self, trials: Iterable[Trial]) -> Tensor:
         rows = [self._rows[trial.number] for trial in trials]
         return _tensor(rows).reshape(len(rows), self.space.width)
+
+    def _inputs_of(self, trials: Iterable[Trial], progress: float | None = None) -> Tensor:
+        """Return what the surrogate sees: rows, with each trial's progress or a common one."""
+        trials = tuple(trials)
+        rows = self._rows_of(trials)
+        if not self.changing:
+            return rows
+        moments = [trial.progress if progress is None else progress for trial in trials]
+        return torch.cat([rows, _tensor(moments).reshape(-1, 1)], dim=1)
+
+    def _on_surface(self, trial: Trial, progress: float | None = None) -> Trial:
+        if not self.changing:
+            return trial
+        moment = trial.progress if progress is None else progress
+        return replace(trial, params={**trial.params, PROGRESS: moment})
+
+    def _moment(self, progress: float | None) -> float | None:
+        """Return `progress`, or the last trial's if none is given and the value changes."""
+        if progress is not None or not self.changing:
+            self._check_progress(progress)
+            return progress
+        return max(trial.progress for trial in self._trials.values())
+
+    def _check_progress(self, progress: float | None) -> None:
+        if self.changing and progress is None:
+            raise OptimizerError(
+                "The value changes as a training goes on: expected `progress`, from 0 to 1, but "
+                "got None."
+            )
+        if not self.changing and progress is not None:
+            raise OptimizerError(
+                f"Expected no `progress`, because the value does not change, but got {progress!r}. "
+                "Make the optimiser with changing=True."
+            )
 
 
 def _tensor(numbers: list[Any]) -> Tensor:

@@ -26,6 +26,8 @@ class Trial:
         folder: Where that job wrote.
         extra: Anything else worth keeping, as plain data.
         worker: Name of the process that had it run.
+        progress: How far the training that the trials share has come when this one is
+            measured, from 0 to 1; None if each trial has a training of its own.
 
     Raises:
         TrialError: The fields contradict each other.
@@ -43,6 +45,7 @@ class Trial:
     folder: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     worker: str | None = None
+    progress: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.number, int) or isinstance(self.number, bool) or self.number < 0:
@@ -53,8 +56,10 @@ class Trial:
         object.__setattr__(self, "extra", dict(self.extra))
         if self.state not in ("running", "finished", "failed"):
             self._refuse("`state` to be running, finished or failed", self.state)
-        for name in ("value", "stderr", "started", "seconds"):
+        for name in ("value", "stderr", "started", "seconds", "progress"):
             self._check_number(name)
+        if self.progress is not None and not 0 <= self.progress <= 1:
+            self._refuse("`progress` to be from 0 to 1", self.progress)
         if self.stderr is not None and self.stderr < 0:
             self._refuse("`stderr` to be at least 0", self.stderr)
         if self.state == "finished" and self.value is None:
