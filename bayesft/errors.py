@@ -23,3 +23,9 @@ class DataError(BayesFTError):
 
 class CheckpointError(BayesFTError):
     """A checkpoint cannot be read, or belongs to another network."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an exception as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

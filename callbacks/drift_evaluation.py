@@ -1,6 +1,5 @@
 """Measuring the score under drift while a network trains, and once at its end."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from torch.utils.data import DataLoader
 
 from bayesft.drift import Drift, check_sigma
 from bayesft.errors import SettingError
-from bayesft.robustness import Curve, Score, accuracy, evaluate
+from bayesft.robustness import Curve, Score, accuracy
 from bayesft.robustness.amount import amount, check_count
 from bayesft.robustness.backends import AUTO, check_backend
+from callbacks.measuring import measure, only_loader
 
 
 class DriftEvaluation(pl.Callback):
@@ -104,7 +104,7 @@ class DriftEvaluation(pl.Callback):
         self.val_curve = self._evaluate(
             trainer,
             pl_module,
-            only_loader(trainer.val_dataloaders, "validation"),
+            only_loader(trainer.val_dataloaders, "validation", "DriftEvaluation"),
             sigmas=self.sigmas,
             seed=self.seed,
             **self.amount,
@@ -115,7 +115,7 @@ class DriftEvaluation(pl.Callback):
         self.test_curve = self._evaluate(
             trainer,
             pl_module,
-            only_loader(trainer.test_dataloaders, "test"),
+            only_loader(trainer.test_dataloaders, "test", "DriftEvaluation"),
             sigmas=self.test_sigmas,
             seed=self.test_seed,
             **self.test_amount,
@@ -138,17 +138,9 @@ class DriftEvaluation(pl.Callback):
     def _evaluate(
         self, trainer: pl.Trainer, module: pl.LightningModule, loader: DataLoader, **settings: Any
     ) -> Curve:
-        with trainer.precision_plugin.forward_context():
-            return evaluate(
-                module,
-                loader,
-                self.drift,
-                score=self.score,
-                prepare=functools.partial(_as_in_a_loop, trainer, module),
-                backend=self.backend,
-                distributed=trainer.world_size > 1,
-                **settings,
-            )
+        return measure(
+            trainer, module, loader, self.drift, score=self.score, backend=self.backend, **settings
+        )
 
     def _log(self, module: pl.LightningModule, stage: str, curve: Curve) -> None:
         objective = curve.at(self.sigmas)
@@ -156,26 +148,3 @@ class DriftEvaluation(pl.Callback):
         values |= {f"{self.name}/{point.sigma:g}": point.mean for point in curve.points}
         # Every process has the whole curve: nothing to reduce.
         module.log_dict({f"{stage}/{key}": value for key, value in values.items()})
-
-
-def _as_in_a_loop(trainer: pl.Trainer, module: pl.LightningModule, batch: Any) -> Any:
-    """Return `batch` as Lightning's loops hand it to a step: its hooks and precision applied."""
-    batch = trainer.precision_plugin.convert_input(batch)
-    batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
-    return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
-
-
-def only_loader(loaders: Any, stage: str) -> DataLoader:
-    """Return the one loader among `loaders`.
-
-    Raises:
-        SettingError: there are several; which one a score is of would be a guess.
-    """
-    if isinstance(loaders, (list, tuple)):
-        if len(loaders) != 1:
-            raise SettingError(
-                f"DriftEvaluation expects one {stage} loader, but got {len(loaders)}. Evaluate "
-                "the others with `bayesft.robustness.evaluate`."
-            )
-        return loaders[0]
-    return loaders

@@ -31,7 +31,6 @@ from bayesft.bo.space import Real, Space
 from bayesft.bo.surrogate import FIT_ERRORS, Surrogate, fit, posterior
 from bayesft.bo.trial import Trial
 
-
 PROGRESS = "progress"
 """The name of the dimension that a search while training adds to its surrogate."""
 

@@ -22,6 +22,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
+from bayesft.errors import reason_of
+
 log = logging.getLogger("bayesft.search")
 
 FILE = "outcome.json"
@@ -111,12 +113,6 @@ def outcome_of(job: JobReturn | None, folder: Path) -> Outcome | None:
     if job.status is JobStatus.COMPLETED:
         return read_result(job.return_value)
     return Outcome(reason=reason_of(job._return_value))
-
-
-def reason_of(error: BaseException) -> str:
-    """Return an exception as one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _can_be_pickled(error: Exception) -> bool:

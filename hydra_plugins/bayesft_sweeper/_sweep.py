@@ -15,22 +15,17 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bayesft.bo import Constraint, Space, Trial
-from bayesft.errors import BayesFTError
+from bayesft.errors import BayesFTError, reason_of
 from bayesft.folders import make_writable
+from bayesft.report.learnt import look, tell
+from bayesft.report.results import RESULTS, write_results
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
-from hydra_plugins.bayesft_sweeper._insight import look, tell
-from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, outcome_of, reason_of
+from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, outcome_of
 from hydra_plugins.bayesft_sweeper._settings import count, rate, seconds
 from hydra_plugins.bayesft_sweeper._stopping import Stopping
 from hydra_plugins.bayesft_sweeper._study import Study
-from hydra_plugins.bayesft_sweeper._told import (
-    RESULTS,
-    short_point,
-    trial_line,
-    violation_of,
-    write_results,
-)
+from hydra_plugins.bayesft_sweeper._told import best_params, short_point, trial_line, violation_of
 from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
 
 log = logging.getLogger("bayesft.search")
@@ -254,7 +249,7 @@ class Search:
             self.folder,
             self.study.ended(),
             best,
-            self.layout,
+            None if best is None else best_params(best.params, self.layout),
             constraints=self.constraints,
             stopped=self.stopped,
             insight=learnt,

@@ -1,16 +1,10 @@
-"""What a person reads of a search: a line per trial, and the results file."""
+"""What a person reads of a search while it runs: a line per trial."""
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-from omegaconf import OmegaConf
 
 from bayesft.bo import Constraint, Trial, is_feasible
 from hydra_plugins.bayesft_sweeper._vectors import Layout
-
-RESULTS = "optimization_results.yaml"
 
 
 def trial_line(
@@ -55,44 +49,6 @@ def short_point(params: Mapping[str, Any], layout: Layout) -> str:
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
         parts.append(f"{key.lstrip('+').rsplit('.', 1)[-1]}={shown}")
     return " ".join(parts)
-
-
-def write_results(
-    folder: Path,
-    trials: Sequence[Trial],
-    best: Trial | None,
-    layout: Layout,
-    *,
-    constraints: Sequence[Constraint] = (),
-    stopped: str | None = None,
-    insight: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Write `optimization_results.yaml` and return its content.
-
-    `stopped` says why a search ended before its last trial, `insight` what it has learnt.
-    """
-    finished = [trial for trial in trials if trial.state == "finished"]
-    results: dict[str, Any] = {
-        "name": "bayesft",
-        "best_params": None if best is None else best_params(best.params, layout),
-        "best_value": None if best is None else best.value,
-        "best_stderr": None if best is None else best.stderr,
-        "best_named": None if best is None else best.extra or None,
-        "constraints": [str(constraint) for constraint in constraints],
-        "best_feasible": None if best is None else is_feasible(best, constraints),
-        "best_trial": None if best is None else best.number,
-        "best_folder": None if best is None else best.folder,
-        "first_folder": next((t.folder for t in finished if t.number == 0), None),
-        "num_trials": len(trials),
-        "num_failed": sum(trial.state == "failed" for trial in trials),
-        "stopped": stopped,
-        "insight": insight,
-    }
-    # At once: the report of another process may be reading it.
-    temporary = folder / f".{RESULTS}.{os.getpid()}"
-    OmegaConf.save(OmegaConf.create(results), temporary)
-    os.replace(temporary, folder / RESULTS)
-    return results
 
 
 def best_params(params: Mapping[str, Any], layout: Layout) -> dict[str, Any]:

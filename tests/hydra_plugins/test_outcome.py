@@ -8,7 +8,8 @@ import pytest
 import torch
 from hydra.core.utils import JobReturn, JobStatus
 
-from hydra_plugins.bayesft_sweeper._outcome import Outcome, outcome_of, read_result, reason_of
+from bayesft.errors import reason_of
+from hydra_plugins.bayesft_sweeper._outcome import Outcome, outcome_of, read_result
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from bayesft.bo import SurrogateError
 from bayesft.bo.optimizer import Optimizer
-from hydra_plugins.bayesft_sweeper import _insight
+from bayesft.report import learnt
 from tests.helpers.sweeps import Task, X, fail, results, sweep
 
 
@@ -56,7 +56,7 @@ def test_a_figure_that_cannot_be_drawn_does_not_fail_the_search(tmp_path, monkey
     def full(*args):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(_insight, "draw_insight", full)
+    monkeypatch.setattr(learnt, "draw_insight", full)
     sweep(tmp_path / "s", Task(), X, "hydra.sweeper.n_trials=5", "hydra.sweeper.n_initial=4")
     assert "insight.png could not be drawn: OSError: No space left" in capsys.readouterr().out
     assert results(tmp_path / "s")["insight"]["dimensions"]["x"]["importance"] > 0

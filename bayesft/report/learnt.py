@@ -1,14 +1,17 @@
 """What a search has learnt, told at its end: in the results file, the log and a figure."""
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayesft.bo import Insight
-from bayesft.bo.optimizer import Optimizer
-from bayesft.errors import BayesFTError
-from bayesft.report import draw_insight, insight_lines
-from hydra_plugins.bayesft_sweeper._outcome import reason_of
+from bayesft.errors import BayesFTError, reason_of
+from bayesft.report.insights import draw_insight, insight_lines
+
+if TYPE_CHECKING:
+    from bayesft.bo.optimizer import Optimizer
 
 FIGURE = "insight.png"
 
