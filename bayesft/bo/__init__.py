@@ -24,7 +24,7 @@ from bayesft.bo.errors import (
     TrialError,
 )
 from bayesft.bo.insight import Calibration, Influence, Insight, Slice
-from bayesft.bo.journal import Journal, check_space
+from bayesft.bo.journal import Journal, check_space, write_journal
 from bayesft.bo.space import Categorical, Dimension, Integer, Real, Space
 from bayesft.bo.trial import Trial
 
@@ -55,6 +55,7 @@ __all__ = [
     "TrialError",
     "check_space",
     "is_feasible",
+    "write_journal",
 ]
 
 

@@ -80,6 +80,25 @@ def apply(event: Mapping[str, Any], trials: Mapping[int, Trial]) -> Trial:
         raise JournalError(str(error)) from error
 
 
+def events_of(trial: Trial) -> list[dict[str, Any]]:
+    """Return the events that make `trial` what it is: its `ask`, and how it ended."""
+    asked = {
+        "event": "ask", "number": trial.number, "params": trial.params,
+        "job": trial.job, "worker": trial.worker, "time": trial.started,
+    }  # fmt: skip
+    if trial.progress is not None:
+        asked["progress"] = trial.progress
+    ended = {
+        "number": trial.number, "seconds": trial.seconds, "folder": trial.folder,
+        "extra": trial.extra,
+    }  # fmt: skip
+    if trial.state == "finished":
+        return [asked, {"event": "tell", **ended, "value": trial.value, "stderr": trial.stderr}]
+    if trial.state == "failed":
+        return [asked, {"event": "fail", **ended, "reason": trial.reason}]
+    return [asked]
+
+
 def parse(data: bytes, path: Path) -> tuple[dict[str, Any], dict[int, Trial], int]:
     """Return what a journal holds: header, trials by number, length of its whole lines.
 

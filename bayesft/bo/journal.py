@@ -9,12 +9,12 @@ last line; a reader leaves it out with a warning, and the next append removes it
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bayesft.bo.errors import JournalError, SpaceError
-from bayesft.bo.events import VERSION, apply, encode_line, parse
+from bayesft.bo.events import VERSION, apply, encode_line, events_of, parse
 from bayesft.bo.space import Space
 from bayesft.bo.trial import Trial
 from bayesft.locks import Lock
@@ -229,6 +229,32 @@ class Journal:
             f"{self.path}: cannot {verb} the journal: {error.strerror or error}. "
             "Check the path, its permissions and the space left on the disk."
         )
+
+
+def write_journal(
+    path: str | os.PathLike[str], header: Mapping[str, Any], trials: Iterable[Trial]
+) -> None:
+    """Put a journal of `trials` in the place of what is at `path`, all at once.
+
+    For a search whose state lies elsewhere, in a checkpoint say: a journal of its can be
+    ahead of the checkpoint that it goes on from.
+
+    Raises:
+        JournalError: The file cannot be written; the one that was there is as it was.
+    """
+    lines = [encode_line({"event": "study", "version": VERSION, **header})]
+    lines += [encode_line(event) for trial in trials for event in events_of(trial)]
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise Journal(path)._cannot("write", error) from error
 
 
 def check_space(recorded: Mapping[str, Any] | Space, space: Space) -> None:

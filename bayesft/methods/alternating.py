@@ -1,0 +1,189 @@
+"""A search for dropout rates inside one training: which vector when."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from bayesft.bo import Real, Space, Trial
+from bayesft.bo.optimizer import Optimizer
+from bayesft.errors import SettingError
+from bayesft.methods.phases import Phases
+from bayesft.models.dropout import Rates, dropout_vector
+
+# A trial's place in the Gaussian process is how far the search has come when it is
+# measured: 0 at the end of the warm-up, 1 where the last phase begins.
+
+
+class Alternating:
+    """The vectors of a training that alternates between weights and rates.
+
+    After the warm-up each trial is a segment of the training with a vector of its own. What
+    it is worth is measured at the segment's end, on weights that all trials before have
+    shaped. The last phase keeps to the best trial's vector.
+
+    All of its state is the trials: one that is rebuilt from them goes on in the same way.
+
+    Args:
+        sites: the names of the rates, in order.
+        phases: of the training.
+        low: the smallest rate that is searched.
+        high: the largest.
+        warmup: the vector of the warm-up.
+        start: vectors to try first.
+        n_initial: trials before the Gaussian process is asked.
+        seed: of the search.
+        changing: whether the Gaussian process is told how far the search had come at each
+            trial; without, an old observation counts as much as a new one.
+
+    Raises:
+        SettingError: rates that do not fit the sites, or lie outside of what is searched.
+    """
+
+    def __init__(
+        self,
+        sites: Sequence[str],
+        phases: Phases,
+        *,
+        low: float = 0.0,
+        high: float = 0.8,
+        warmup: Rates = 0.0,
+        start: Sequence[Rates] = (0.2,),
+        n_initial: int = 8,
+        seed: int = 0,
+        changing: bool = True,
+    ) -> None:
+        if not 0 <= low < high < 1:
+            raise SettingError(
+                "Expected `low` and `high` to be rates with 0 <= low < high < 1, but got "
+                f"{low!r} and {high!r}."
+            )
+        self.phases = phases
+        self.names = tuple(f"model.dropout[{site}]" for site in sites)
+        self.space = Space({name: Real(low, high) for name in self.names})
+        self.warmup = dropout_vector(warmup, sites)
+        self.seed = seed
+        self._optimizer = Optimizer(
+            self.space,
+            n_initial=n_initial,
+            seed=seed,
+            start=[self._point(dropout_vector(rates, sites)) for rates in start],
+            changing=changing,
+        )
+        self.incumbent: Trial | None = None
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What is asked and told."""
+        return self._optimizer
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials so far; the last can be running."""
+        return self._optimizer.trials
+
+    @property
+    def running(self) -> Trial | None:
+        """The trial that is being trained, if the search is on."""
+        return next(iter(self._optimizer.pending), None)
+
+    @property
+    def vector(self) -> tuple[float, ...]:
+        """The rates to train with now."""
+        trial = self.incumbent or self.running
+        return self.warmup if trial is None else self.vector_of(trial)
+
+    @property
+    def due(self) -> int | None:
+        """After how many steps of the training something is to be done; None for never."""
+        if self.incumbent is not None:
+            return None
+        running = self.running
+        return self.phases.warmup if running is None else self.phases.measured_at(running.number)
+
+    def vector_of(self, trial: Trial) -> tuple[float, ...]:
+        """Return the rates of a trial, in the order of the sites."""
+        return tuple(trial.params[name] for name in self.names)
+
+    def suggest(self) -> dict[str, Any] | None:
+        """Return the next trial's point, or None if there are no more."""
+        number = self._optimizer.next_number
+        if number >= self.phases.trials:
+            return None
+        return self._optimizer.ask(progress=self._progress(number))[0]
+
+    def begin(self, point: Mapping[str, Any]) -> Trial:
+        """Take `point` as the next trial's, which trains from now on.
+
+        In a training of several processes one suggests, and all of them begin.
+        """
+        running = self.running
+        number = self._optimizer.next_number if running is None else running.number
+        trial = Trial(number, dict(point), started=time.time(), progress=self._progress(number))
+        self._optimizer.tell(trial)
+        return trial
+
+    def end(self, value: float, stderr: float) -> Trial:
+        """Take in what the running trial was worth, and return it as it is now."""
+        running = self.running
+        seconds = time.time() - running.started
+        ended = replace(
+            running, state="finished", value=value, stderr=stderr, seconds=seconds, folder="."
+        )
+        self._optimizer.tell(ended)
+        return ended
+
+    def best(self) -> Trial | None:
+        """Return the trial to believe in at the present, or None if none has ended."""
+        return self._optimizer.best()
+
+    def conclude(self, number: int) -> None:
+        """Keep to trial `number` from now on."""
+        self.incumbent = next(trial for trial in self.trials if trial.number == number)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as plain data, for a checkpoint."""
+        return {
+            "settings": self._settings(),
+            "trials": [asdict(trial) for trial in self.trials],
+            "incumbent": None if self.incumbent is None else self.incumbent.number,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned.
+
+        Raises:
+            SettingError: it is of a search with other settings.
+        """
+        ours, theirs = self._settings(), state["settings"]
+        lines = [
+            f"{name}: {ours.get(name)} here, {theirs.get(name)} in the checkpoint"
+            for name in {**ours, **theirs}
+            if ours.get(name) != theirs.get(name)
+        ]
+        if lines:
+            raise SettingError(
+                "The checkpoint is of a training that searches in another way:\n  "
+                + "\n  ".join(lines)
+                + "\nGo on with the settings of that training, which stand in its config.yaml."
+            )
+        for trial in state["trials"]:
+            self._optimizer.tell(Trial(**trial))
+        if state["incumbent"] is not None:
+            self.conclude(state["incumbent"])
+
+    def _settings(self) -> dict[str, Any]:
+        optimizer = self._optimizer
+        return {
+            "phases": asdict(self.phases),
+            "space": self.space.to_json(),
+            "n_initial": optimizer.n_initial,
+            "seed": self.seed,
+            "changing": optimizer.changing,
+        }
+
+    def _progress(self, number: int) -> float | None:
+        return (number + 1) / self.phases.trials if self._optimizer.changing else None
+
+    def _point(self, rates: Sequence[float]) -> dict[str, float]:
+        return dict(zip(self.names, rates, strict=True))

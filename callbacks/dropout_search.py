@@ -1,0 +1,263 @@
+"""Searching the dropout rates of a network while it trains."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from bayesft.bo import write_journal
+from bayesft.drift import Drift, check_sigma
+from bayesft.errors import SettingError
+from bayesft.methods import ERM
+from bayesft.methods.alternating import Alternating
+from bayesft.methods.phases import Phases
+from bayesft.models.dropout import Rates, set_dropout, sites
+from bayesft.report.learnt import FIGURE, look, tell
+from bayesft.report.results import RESULTS, write_results
+from bayesft.robustness import Score, accuracy
+from bayesft.robustness.amount import amount
+from bayesft.robustness.backends import AUTO, check_backend
+from callbacks.measuring import measure, only_loader
+
+log = logging.getLogger("bayesft.search")
+
+JOURNAL = "journal.jsonl"
+
+
+class DropoutSearch(pl.Callback):
+    """Alternate between training the weights and choosing the dropout vector, in one run.
+
+    Every `every_n_epochs` (or steps) it measures the score under drift on validation
+    images, tells the Gaussian process, asks it for the next vector and sets that on
+    the network, which trains on. A search is so much cheaper than one training per
+    trial, but its trials share their weights: each is measured on what all before it have
+    left. The Gaussian process knows how far the search had come at each trial.
+
+    Three phases: `warmup_epochs` at the vector `warmup_dropout`; `search_epochs`; and what is
+    left of the training with the vector of the best posterior mean. A schedule that fits
+    them is `bayesft.methods.phases.PhasedLR`.
+
+    It serves any LightningModule with dropout modules. In a training on several devices
+    the first process asks, and all set the same vector. All of its state is in the
+    checkpoint: a training that goes on from one sets the vectors it would have set.
+
+    The folder gets what a search of many trainings has: `journal.jsonl`,
+    `optimization_results.yaml` and, when the search ends, `insight.png`. Loggers get
+    `search/objective`, its standard error, and `search/dropout/<site>`.
+
+    Args:
+        drift: what happens to a weight.
+        sigmas: the strengths that the objective is the mean over.
+        warmup_epochs: before the search.
+        search_epochs: of the search.
+        every_n_epochs: of one trial.
+        every_n_steps: optimiser steps of one trial, in place of `every_n_epochs`.
+        low: the smallest rate that is searched.
+        high: the largest.
+        warmup_dropout: a rate, a vector, or a mapping from site to rate.
+        start: vectors to try first, in the same forms.
+        n_initial: trials before the Gaussian process is asked; more than there are trials
+            for a search by Sobol points alone.
+        changing: whether the Gaussian process is told how far the search had come at a trial.
+        search_seed: of the search.
+        draws: chips per measurement.
+        images_per_draw: fresh images for each; None with `target_stderr` alone.
+        target_stderr: the standard error to reach at each sigma, in place of `draws`.
+        seed: of the chips, the same ones for each trial.
+        score: a function of (module, batch); accuracy from logits by default.
+        backend: see `bayesft.robustness.evaluate`.
+        output_dir: where it writes; the trainer's `default_root_dir` if None.
+
+    Raises:
+        SettingError: a setting has a value that it cannot have; at the start of the
+            training also: the network has no dropout, the search does not fit into the
+            training, or another callback sets the rates.
+    """
+
+    def __init__(
+        self,
+        drift: Drift,
+        sigmas: Sequence[float],
+        *,
+        warmup_epochs: int = 2,
+        search_epochs: int = 20,
+        every_n_epochs: int = 1,
+        every_n_steps: int | None = None,
+        low: float = 0.0,
+        high: float = 0.8,
+        warmup_dropout: Rates = 0.0,
+        start: Sequence[Rates] = (0.2,),
+        n_initial: int = 8,
+        changing: bool = True,
+        search_seed: int = 0,
+        draws: int = 50,
+        images_per_draw: int | None = 100,
+        target_stderr: float | None = None,
+        seed: int = 2,
+        score: Score = accuracy,
+        backend: str = AUTO,
+        output_dir: str | Path | None = None,
+    ) -> None:
+        self.drift = drift
+        self.sigmas = sorted({check_sigma(sigma) for sigma in sigmas})
+        self.lengths = {
+            "warmup_epochs": warmup_epochs,
+            "search_epochs": search_epochs,
+            "every_n_epochs": every_n_epochs,
+            "every_n_steps": every_n_steps,
+        }
+        self.settings = {
+            "low": low,
+            "high": high,
+            "warmup": warmup_dropout,
+            "start": start,
+            "n_initial": n_initial,
+            "changing": changing,
+            "seed": search_seed,
+        }
+        self.amount = amount(draws, images_per_draw, target_stderr)
+        self.seed = seed
+        self.score = score
+        self.backend = check_backend(backend)
+        self.output_dir = output_dir
+        self.search: Alternating | None = None
+        self._loaded: dict[str, Any] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check_alone(trainer)
+        only_loader(trainer.val_dataloaders, "validation", "DropoutSearch")
+        names = tuple(sites(_network(pl_module)))
+        if not names:
+            raise SettingError(
+                f"DropoutSearch has nothing to search: {type(_network(pl_module)).__name__} has no "
+                "dropout site. Put nn.Dropout modules where it should have rates."
+            )
+        self.search = Alternating(names, self._phases(trainer), **self.settings)
+        if self._loaded is not None:
+            self.search.load(self._loaded)
+        elif trainer.global_step > 0:
+            raise SettingError(
+                "The checkpoint was written by a training without DropoutSearch, and this one "
+                f"would begin to search after {trainer.global_step} steps. Start from the "
+                "beginning, or go on without the search."
+            )
+        self._set_vector(pl_module)
+        if self.search.due == trainer.global_step:
+            self._next(trainer, pl_module)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        due = self.search.due
+        # With accumulated gradients several batches end at the same step.
+        if due is not None and trainer.global_step >= due:
+            if self.search.running is not None:
+                self._measure(trainer, pl_module)
+            self._next(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.search is None else self.search.state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loaded = state_dict or None
+
+    def _measure(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """End the running trial."""
+        curve = measure(
+            trainer,
+            module,
+            only_loader(trainer.val_dataloaders, "validation", "DropoutSearch"),
+            self.drift,
+            self.sigmas,
+            score=self.score,
+            backend=self.backend,
+            seed=self.seed,
+            **self.amount,
+        )
+        trial = self.search.end(curve.mean, curve.stderr)
+        if trainer.is_global_zero:
+            rates = dict(zip(sites(_network(module)), self.search.vector_of(trial), strict=True))
+            values = {"search/objective": curve.mean, "search/objective_stderr": curve.stderr}
+            values |= {f"search/dropout/{site}": rate for site, rate in rates.items()}
+            for logger in trainer.loggers:
+                logger.log_metrics(values, step=trainer.global_step)
+            log.info(
+                "trial %3d  %s  %.4f ± %.4f",
+                trial.number, _shown(rates.values()), trial.value, trial.stderr,
+            )  # fmt: skip
+
+    def _next(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Begin the next trial, or the last phase, with the same vector in every process."""
+        first = trainer.is_global_zero
+        point = trainer.strategy.broadcast(self.search.suggest() if first else None)
+        if point is not None:
+            self.search.begin(point)
+        else:
+            best = self.search.best().number if first else None
+            self.search.conclude(trainer.strategy.broadcast(best))
+        self._set_vector(module)
+        if first:
+            self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        """Leave the folder as it is to be read, at the end of the search or if it is cut here."""
+        search = self.search
+        folder = Path(self.output_dir or trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        header = {"space": search.space.to_json(), "direction": "maximize", "seed": search.seed}
+        write_journal(folder / JOURNAL, header, search.trials)
+        ended = [trial for trial in search.trials if trial.state == "finished"]
+        if not ended:
+            return
+        insight, learnt = look(search.optimizer) if search.incumbent else (None, None)
+        best = search.incumbent or max(ended, key=lambda trial: trial.value)
+        point = {"model.dropout": list(search.vector_of(best))}
+        write_results(folder, ended, best, point, insight=learnt)
+        if search.incumbent is None:
+            return
+        log.info("The last phase, with trial %d: %s", best.number, _shown(search.vector))
+        if insight is not None:
+            tell(insight, folder)
+            for logger in trainer.loggers:
+                # W&B's logger takes pictures, and others that do so call it the same.
+                if hasattr(logger, "log_image") and (folder / FIGURE).exists():
+                    logger.log_image("search/insight", [str(folder / FIGURE)])
+        log.info("Results: %s", folder / RESULTS)
+
+    def _set_vector(self, module: pl.LightningModule) -> None:
+        if isinstance(module, ERM):
+            module.dropout = self.search.vector
+        else:
+            set_dropout(module, self.search.vector)
+
+    def _phases(self, trainer: pl.Trainer) -> Phases:
+        epochs, steps = trainer.max_epochs, trainer.estimated_stepping_batches
+        if epochs is None or epochs < 1 or steps == float("inf"):
+            raise SettingError(
+                "DropoutSearch needs to know how long the training is. Set trainer.max_epochs."
+            )
+        return Phases.of_training(total_steps=int(steps), max_epochs=epochs, **self.lengths)
+
+    def _check_alone(self, trainer: pl.Trainer) -> None:
+        others = [each for each in trainer.callbacks if isinstance(each, DropoutSearch)]
+        if len(others) > 1:
+            raise SettingError(
+                f"{len(others)} callbacks set the dropout rates of one network, and would undo "
+                "each other's. Keep one DropoutSearch."
+            )
+
+
+def _network(module: pl.LightningModule) -> Any:
+    """Return what has the sites: their names then leave out that a method is around it."""
+    return module.model if isinstance(module, ERM) else module
+
+
+def _shown(rates: Any) -> str:
+    return "[" + " ".join(f"{rate:.2f}" for rate in rates) + "]"
