@@ -1,5 +1,6 @@
 """Searching the dropout rates of a network while it trains."""
 
+import copy
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,8 @@ class DropoutSearch(pl.Callback):
         n_initial: trials before the Gaussian process is asked; more than there are trials
             for a search by Sobol points alone.
         changing: whether the Gaussian process is told how far the search had come at a trial.
+        undo_below: a trial that measures less than this part of the one before is undone: the
+            weights and the optimiser's state from before it come back. 0 for never.
         search_seed: of the search.
         draws: chips per measurement.
         images_per_draw: fresh images for each; None with `target_stderr` alone.
@@ -91,6 +94,7 @@ class DropoutSearch(pl.Callback):
         start: Sequence[Rates] = (0.2,),
         n_initial: int = 8,
         changing: bool = True,
+        undo_below: float = 0.9,
         search_seed: int = 0,
         draws: int = 50,
         images_per_draw: int | None = 100,
@@ -115,6 +119,7 @@ class DropoutSearch(pl.Callback):
             "start": start,
             "n_initial": n_initial,
             "changing": changing,
+            "undo_below": undo_below,
             "seed": search_seed,
         }
         self.amount = amount(draws, images_per_draw, target_stderr)
@@ -124,6 +129,7 @@ class DropoutSearch(pl.Callback):
         self.output_dir = output_dir
         self.search: Alternating | None = None
         self._loaded: dict[str, Any] | None = None
+        self._before: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_alone(trainer)
@@ -163,10 +169,13 @@ class DropoutSearch(pl.Callback):
             self._next(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.search is None else self.search.state()
+        if self.search is None:
+            return {}
+        return {"search": self.search.state(), "before": self._before}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loaded = state_dict or None
+        if state_dict:
+            self._loaded, self._before = state_dict["search"], state_dict["before"]
 
     def _measure(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """End the running trial."""
@@ -181,17 +190,19 @@ class DropoutSearch(pl.Callback):
             seed=self.seed,
             **self.amount,
         )
-        trial = self.search.end(curve.mean, curve.stderr)
+        if reason := self.search.too_bad(curve.mean):
+            trial = self.search.undo(reason)
+            self._put_back(trainer, module)
+        else:
+            trial = self.search.end(curve.mean, curve.stderr)
         if trainer.is_global_zero:
             rates = dict(zip(sites(_network(module)), self.search.vector_of(trial), strict=True))
             values = {"search/objective": curve.mean, "search/objective_stderr": curve.stderr}
             values |= {f"search/dropout/{site}": rate for site, rate in rates.items()}
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=trainer.global_step)
-            log.info(
-                "trial %3d  %s  %.4f ± %.4f",
-                trial.number, _shown(rates.values()), trial.value, trial.stderr,
-            )  # fmt: skip
+            outcome = trial.reason or f"{curve.mean:.4f} ± {curve.stderr:.4f}"
+            log.info("trial %3d  %s  %s", trial.number, _shown(rates.values()), outcome)
 
     def _next(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Begin the next trial, or the last phase, with the same vector in every process."""
@@ -199,12 +210,29 @@ class DropoutSearch(pl.Callback):
         point = trainer.strategy.broadcast(self.search.suggest() if first else None)
         if point is not None:
             self.search.begin(point)
+            self._keep(trainer, module)
         else:
+            self._before = None
             best = self.search.best().number if first else None
             self.search.conclude(trainer.strategy.broadcast(best))
         self._set_vector(module)
         if first:
             self._write(trainer)
+
+    def _keep(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Keep the weights and the optimisers' state, should the trial ruin them."""
+        if self.search.undo_below > 0:
+            states = [each.state_dict() for each in trainer.optimizers]
+            self._before = copy.deepcopy({"weights": module.state_dict(), "optimizers": states})
+
+    def _put_back(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        module.load_state_dict(self._before["weights"])
+        for optimizer, state in zip(trainer.optimizers, self._before["optimizers"], strict=True):
+            # The schedule goes on: its learning rates stay.
+            rates = [group["lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(copy.deepcopy(state))
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
 
     def _write(self, trainer: pl.Trainer) -> None:
         """Leave the folder as it is to be read, at the end of the search or if it is cut here."""
@@ -213,11 +241,12 @@ class DropoutSearch(pl.Callback):
         folder.mkdir(parents=True, exist_ok=True)
         header = {"space": search.space.to_json(), "direction": "maximize", "seed": search.seed}
         write_journal(folder / JOURNAL, header, search.trials)
-        ended = [trial for trial in search.trials if trial.state == "finished"]
-        if not ended:
+        ended = [trial for trial in search.trials if trial.state != "running"]
+        kept = [trial for trial in ended if trial.state == "finished"]
+        if not kept:
             return
         insight, learnt = look(search.optimizer) if search.incumbent else (None, None)
-        best = search.incumbent or max(ended, key=lambda trial: trial.value)
+        best = search.incumbent or max(kept, key=lambda trial: trial.value)
         point = {"model.dropout": list(search.vector_of(best))}
         write_results(folder, ended, best, point, insight=learnt)
         if search.incumbent is None:

@@ -23,6 +23,7 @@ from bayesft.bo.surrogate import (
     length_scales,
     posterior,
 )
+from bayesft.bo.trend import trend_of
 from bayesft.bo.trial import Trial
 
 # Values on a slice of a dimension that has more.
@@ -111,6 +112,8 @@ def log_length_scale_covariance(surrogate: Surrogate) -> Tensor | None:
         gp.covar_module.raw_outputscale,
         gp.mean_module.raw_constant,
     ]
+    if (trend := trend_of(gp.covar_module)) is not None:
+        parameters += [trend.base_kernel.raw_lengthscale, trend.raw_outputscale]
     if gp.likelihood.second_noise.item() > 1.1 * SMALLEST_LEARNT_VARIANCE:
         parameters.append(gp.likelihood.second_noise_covar.raw_noise)
     gradients = torch.autograd.grad(_log_posterior(surrogate), parameters, create_graph=True)

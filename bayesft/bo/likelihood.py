@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
+from bayesft.bo.trend import trend_of
 
 # isort: split
+from gpytorch.kernels import ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 
 
@@ -27,7 +29,8 @@ def loss_and_gradient(
 
     Args:
         mll: Of a model with a constant mean, a `ScaleKernel` of a `MaternKernel`
-            with nu = 5/2, and a `FixedNoiseGaussianLikelihood` that learns noise.
+            with nu = 5/2 or a `TrendedKernel` of two such, and a
+            `FixedNoiseGaussianLikelihood` that learns noise.
     """
     model, likelihood = mll.model, mll.likelihood
     [rows], targets = model.train_inputs, model.train_targets
@@ -35,13 +38,13 @@ def loss_and_gradient(
     squares = (rows.unsqueeze(1) - rows.unsqueeze(0)).square()
     known = likelihood.noise_covar.noise
     kernel = model.covar_module
+    trend = trend_of(kernel)
     parameters = [p for p in mll.parameters() if p.requires_grad]
 
     def closure() -> tuple[Tensor, Sequence[Tensor]]:
-        distances = squares @ kernel.base_kernel.lengthscale.squeeze(0).reciprocal().square()
-        # The root has no gradient at 0, where the kernel's is 0.
-        scaled = (5 * distances).clamp_min(1e-15).sqrt()
-        gram = kernel.outputscale * (1 + scaled + scaled.square() / 3) * torch.exp(-scaled)
+        gram = _gram(kernel, squares)
+        if trend is not None:
+            gram = gram + _gram(trend, squares[..., -1:])
         root = torch.linalg.cholesky(gram + torch.diag(known + likelihood.second_noise))
         miss = (targets - model.mean_module.constant).unsqueeze(-1)
         whitened = torch.linalg.solve_triangular(root, miss, upper=False)
@@ -53,3 +56,11 @@ def loss_and_gradient(
         return loss, torch.autograd.grad(loss, parameters)
 
     return closure
+
+
+def _gram(kernel: ScaleKernel, squares: Tensor) -> Tensor:
+    """Return s k(X, X) from the n x n x d squared distances in each column."""
+    distances = squares @ kernel.base_kernel.lengthscale.squeeze(0).reciprocal().square()
+    # The root has no gradient at 0, where the kernel's is 0.
+    scaled = (5 * distances).clamp_min(1e-15).sqrt()
+    return kernel.outputscale * (1 + scaled + scaled.square() / 3) * torch.exp(-scaled)

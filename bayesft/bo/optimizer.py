@@ -49,9 +49,9 @@ class Optimizer:
     In a search while one network trains, what a point is worth changes as the training
     goes on: `changing` makes each trial's `progress` one more input of the Gaussian
     process (as in Bogunovic, Scarlett, Cevher, "Time-Varying Gaussian Process Bandit
-    Optimization", AISTATS 2016, but with the kernel of the other inputs, whose length
-    scale is learnt: how fast observations grow stale comes from the trials). Points are
-    then asked, and the best chosen, for a given progress.
+    Optimization", AISTATS 2016, but with a trend that the points share, and length
+    scales that are learnt: how fast observations grow stale comes from the trials).
+    Points are then asked, and the best chosen, for a given progress.
 
     Example:
         >>> optimizer = Optimizer(Space({"rate": Real(0, 0.8)}), seed=1)
@@ -317,7 +317,8 @@ class Optimizer:
     ) -> Surrogate:
         errors = [float("nan") if stderr is None else stderr for stderr in stderrs]
         with isolated(derive_seed(self.seed, "fit", len(self._ended()))):
-            return fit(self._inputs_of(trials), _tensor(list(values)), _tensor(errors))
+            inputs = self._inputs_of(trials)
+            return fit(inputs, _tensor(list(values)), _tensor(errors), changing=self.changing)
 
     def _ended(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.state != "running"]

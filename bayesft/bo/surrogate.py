@@ -8,7 +8,9 @@ stderrs  n, in the user's units, nan if unknown
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from torch import Tensor
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
 from bayesft.bo.errors import SurrogateError
 from bayesft.bo.likelihood import loss_and_gradient
+from bayesft.bo.trend import COMPARISON, TREND, TrendedKernel
 
 # isort: split
 from botorch.exceptions.errors import BotorchError, ModelFittingError
@@ -58,7 +61,7 @@ class Surrogate:
     scale: float
 
 
-def fit(rows: Tensor, values: Tensor, stderrs: Tensor) -> Surrogate:
+def fit(rows: Tensor, values: Tensor, stderrs: Tensor, *, changing: bool = False) -> Surrogate:
     """Fit a Gaussian process to the trials.
 
     Kernel: Matern-5/2 with one length scale for each column, under a log-normal
@@ -77,6 +80,9 @@ def fit(rows: Tensor, values: Tensor, stderrs: Tensor) -> Surrogate:
     A trial without a standard error gets the median of the known ones; if none is
     known, all noise is learnt.
 
+    If values change while they are searched, the last column is how far the search has
+    come; see `trend.TrendedKernel`.
+
     The values are standardised first and the standard errors with them, so the
     units of the values do not matter.
 
@@ -84,6 +90,7 @@ def fit(rows: Tensor, values: Tensor, stderrs: Tensor) -> Surrogate:
         rows: n x d, float64, in [0, 1]; n at least 1.
         values: n, finite.
         stderrs: n, at least 0, or nan where unknown.
+        changing: Whether the last column is the progress of a changing value.
 
     Raises:
         SurrogateError: The marginal likelihood could not be maximised.
@@ -96,7 +103,7 @@ def fit(rows: Tensor, values: Tensor, stderrs: Tensor) -> Surrogate:
 
     fits, failure = [], None
     for start in STARTS:
-        gp = _model(rows, targets, variances, start)
+        gp = _model(rows, targets, variances, start, changing)
         mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
         try:
             closure = loss_and_gradient(mll)
@@ -115,14 +122,18 @@ def fit(rows: Tensor, values: Tensor, stderrs: Tensor) -> Surrogate:
 
 
 def _model(
-    rows: Tensor, targets: Tensor, variances: Tensor, start: tuple[float, float]
+    rows: Tensor,
+    targets: Tensor,
+    variances: Tensor,
+    start: tuple[float, float],
+    changing: bool,
 ) -> SingleTaskGP:
     """Return the model before it is fitted.
 
     `start` is the learnt variance and the length scale, in units of the prior's
     mode, from which the fit begins.
     """
-    columns = rows.shape[-1]
+    columns = rows.shape[-1] - changing
     learnt, length = start
     # GPyTorch's own limit is a thousand times higher.
     with min_fixed_noise(double_value=SMALLEST_KNOWN_VARIANCE):
@@ -132,20 +143,13 @@ def _model(
             noise_prior=GammaPrior(1.1, 10.0),
             noise_constraint=_logarithmic(SMALLEST_LEARNT_VARIANCE, learnt),
         )
-    length_scale_prior = LogNormalPrior(math.sqrt(2) + math.log(columns) / 2, math.sqrt(3))
-    matern = MaternKernel(
-        nu=2.5,
-        ard_num_dims=columns,
-        lengthscale_prior=length_scale_prior,
-        lengthscale_constraint=_logarithmic(
-            SHORTEST_LENGTH_SCALE, length * length_scale_prior.mode.item()
-        ),
-    )
-    kernel = ScaleKernel(
-        matern,
-        outputscale_prior=LogNormalPrior(0.0, 1.0),
-        outputscale_constraint=_logarithmic(SMALLEST_KERNEL_VARIANCE, 1.0),
-    )
+    priors = [(math.sqrt(2) + math.log(columns) / 2, math.sqrt(3))] * columns
+    if changing:
+        kernel = TrendedKernel(
+            _matern([*priors, COMPARISON], length), _scaled(_matern([TREND], 1.0)), **_variance()
+        )
+    else:
+        kernel = _scaled(_matern(priors, length))
     return SingleTaskGP(
         rows,
         targets.unsqueeze(-1),
@@ -153,6 +157,32 @@ def _model(
         covar_module=kernel,
         outcome_transform=None,
     )
+
+
+def _matern(priors: Sequence[tuple[float, float]], length: float) -> MaternKernel:
+    """Return a kernel with a log-normal prior, (mu, sigma), of each column's length scale.
+
+    A fit begins at `length` times the priors' modes.
+    """
+    mu, sigma = torch.tensor(priors, dtype=torch.float64).T
+    prior = LogNormalPrior(mu, sigma)
+    return MaternKernel(
+        nu=2.5,
+        ard_num_dims=len(priors),
+        lengthscale_prior=prior,
+        lengthscale_constraint=_logarithmic(SHORTEST_LENGTH_SCALE, length * prior.mode),
+    )
+
+
+def _scaled(kernel: MaternKernel) -> ScaleKernel:
+    return ScaleKernel(kernel, **_variance())
+
+
+def _variance() -> dict[str, Any]:
+    return {
+        "outputscale_prior": LogNormalPrior(0.0, 1.0),
+        "outputscale_constraint": _logarithmic(SMALLEST_KERNEL_VARIANCE, 1.0),
+    }
 
 
 def posterior(surrogate: Surrogate, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,7 +211,7 @@ def learnt_noise(surrogate: Surrogate) -> float:
     return surrogate.scale * math.sqrt(surrogate.gp.likelihood.second_noise.item())
 
 
-def _logarithmic(smallest: float, start: float) -> GreaterThan:
+def _logarithmic(smallest: float, start: float | Tensor) -> GreaterThan:
     """Return a constraint under which the excess over `smallest` is fitted as a logarithm.
 
     Length scales and variances spread over decades: on their own scale the fit takes

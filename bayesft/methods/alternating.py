@@ -35,6 +35,8 @@ class Alternating:
         seed: of the search.
         changing: whether the Gaussian process is told how far the search had come at each
             trial; without, an old observation counts as much as a new one.
+        undo_below: a trial is undone if it measures less than this part of the last one
+            that was kept; 0 for never.
 
     Raises:
         SettingError: rates that do not fit the sites, or lie outside of what is searched.
@@ -52,13 +54,17 @@ class Alternating:
         n_initial: int = 8,
         seed: int = 0,
         changing: bool = True,
+        undo_below: float = 0.9,
     ) -> None:
         if not 0 <= low < high < 1:
             raise SettingError(
                 "Expected `low` and `high` to be rates with 0 <= low < high < 1, but got "
                 f"{low!r} and {high!r}."
             )
+        if not 0 <= undo_below < 1:
+            raise SettingError(f"Expected `undo_below` to be in [0, 1), but got {undo_below!r}.")
         self.phases = phases
+        self.undo_below = undo_below
         self.names = tuple(f"model.dropout[{site}]" for site in sites)
         self.space = Space({name: Real(low, high) for name in self.names})
         self.warmup = dropout_vector(warmup, sites)
@@ -133,6 +139,28 @@ class Alternating:
         self._optimizer.tell(ended)
         return ended
 
+    def undo(self, reason: str) -> Trial:
+        """End the running trial without a value: the weights before it are to come back."""
+        running = self.running
+        seconds = time.time() - running.started
+        ended = replace(running, state="failed", reason=reason, seconds=seconds, folder=".")
+        self._optimizer.tell(ended)
+        return ended
+
+    def too_bad(self, value: float) -> str | None:
+        """Say why a trial that measured `value` is to be undone, or None if it is not.
+
+        That is when the value is less than `undo_below` times the last kept trial's. A
+        vector that ruins the weights would otherwise ruin all trials after it.
+        """
+        kept = [trial for trial in self.trials if trial.state == "finished"]
+        if not kept or value >= self.undo_below * kept[-1].value:
+            return None
+        return (
+            f"measured {value:.4f}, less than {self.undo_below:g} times the {kept[-1].value:.4f} "
+            f"of trial {kept[-1].number}: the weights from before it came back"
+        )
+
     def best(self) -> Trial | None:
         """Return the trial to believe in at the present, or None if none has ended."""
         return self._optimizer.best()
@@ -180,6 +208,7 @@ class Alternating:
             "n_initial": optimizer.n_initial,
             "seed": self.seed,
             "changing": optimizer.changing,
+            "undo_below": self.undo_below,
         }
 
     def _progress(self, number: int) -> float | None:

@@ -250,7 +250,7 @@ def test_what_cannot_be_told_says_why(count, options, reason):
 
 
 def test_a_failed_fit_is_one_clear_error(monkeypatch):
-    def fail(*args):
+    def fail(*args, **settings):
         raise SurrogateError("not positive definite")
 
     optimizer = told(cube(1), lambda x0: x0, 9)

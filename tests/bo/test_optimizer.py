@@ -240,7 +240,7 @@ def test_asking_leaves_no_trace_and_does_not_depend_on_the_caller(outside):
 
 
 def test_a_failed_fit_falls_back_on_sobol_points_with_a_warning(monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise SurrogateError("no fit today")
 
     optimizer = _searched(PLANE, _hill, 4, n_initial=4)
