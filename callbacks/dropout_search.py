@@ -1,6 +1,5 @@
 """Searching the dropout rates of a network while it trains."""
 
-import copy
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from bayesft.errors import SettingError
 from bayesft.methods import ERM
 from bayesft.methods.alternating import Alternating
 from bayesft.methods.phases import Phases
+from bayesft.methods.snapshot import parameters_of, put_back, shrink_towards, take
 from bayesft.models.dropout import Rates, set_dropout, sites
 from bayesft.report.learnt import FIGURE, look, tell
 from bayesft.report.results import RESULTS, write_results
@@ -26,15 +26,22 @@ log = logging.getLogger("bayesft.search")
 
 JOURNAL = "journal.jsonl"
 
+# In a Lightning checkpoint.
+_STATE = "bayesft_dropout_search"
+
 
 class DropoutSearch(pl.Callback):
     """Alternate between training the weights and choosing the dropout vector, in one run.
 
     Every `every_n_epochs` (or steps) it measures the score under drift on validation
     images, tells the Gaussian process, asks it for the next vector and sets that on
-    the network, which trains on. A search is so much cheaper than one training per
-    trial, but its trials share their weights: each is measured on what all before it have
-    left. The Gaussian process knows how far the search had come at each trial.
+    the network, which trains on. This costs much less than one training per trial, but
+    the trials share their weights: what one measures is also what those before it have
+    left. Three things are done about that. A trial starts with `keep_weights` of the weights,
+    and the rest from the initial ones: rates that are good for weights which others made
+    robust are not always good for a training of their own. The Gaussian process knows how far
+    the search had come at each trial, and a trend that all share. A trial that ruins the
+    weights is undone.
 
     Three phases: `warmup_epochs` at the vector `warmup_dropout`; `search_epochs`; and what is
     left of the training with the vector of the best posterior mean. A schedule that fits
@@ -64,6 +71,8 @@ class DropoutSearch(pl.Callback):
         changing: whether the Gaussian process is told how far the search had come at a trial.
         undo_below: a trial that measures less than this part of the one before is undone: the
             weights and the optimiser's state from before it come back. 0 for never.
+        keep_weights: the part of the weights that a trial, and the last phase, starts with;
+            1 trains on without a break, 0 starts each from the initial weights.
         search_seed: of the search.
         draws: chips per measurement.
         images_per_draw: fresh images for each; None with `target_stderr` alone.
@@ -95,6 +104,7 @@ class DropoutSearch(pl.Callback):
         n_initial: int = 8,
         changing: bool = True,
         undo_below: float = 0.9,
+        keep_weights: float = 0.3,
         search_seed: int = 0,
         draws: int = 50,
         images_per_draw: int | None = 100,
@@ -130,6 +140,12 @@ class DropoutSearch(pl.Callback):
         self.search: Alternating | None = None
         self._loaded: dict[str, Any] | None = None
         self._before: dict[str, Any] | None = None
+        if not 0 <= keep_weights <= 1:
+            raise SettingError(
+                f"Expected `keep_weights` to be from 0 to 1, but got {keep_weights!r}."
+            )
+        self.keep_weights = keep_weights
+        self._initial: dict[str, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_alone(trainer)
@@ -141,6 +157,8 @@ class DropoutSearch(pl.Callback):
                 "dropout site. Put nn.Dropout modules where it should have rates."
             )
         self.search = Alternating(names, self._phases(trainer), **self.settings)
+        if not self._initial:
+            self._initial = parameters_of(pl_module)
         if self._loaded is not None:
             self.search.load(self._loaded)
         elif trainer.global_step > 0:
@@ -168,14 +186,23 @@ class DropoutSearch(pl.Callback):
                 self._measure(trainer, pl_module)
             self._next(trainer, pl_module)
 
-    def state_dict(self) -> dict[str, Any]:
-        if self.search is None:
-            return {}
-        return {"search": self.search.state(), "before": self._before}
+    # Not `state_dict`: Lightning would refuse two of these in words of its own.
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.search is not None:
+            checkpoint[_STATE] = {
+                "search": self.search.state(),
+                "before": self._before,
+                "initial": self._initial,
+            }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict:
-            self._loaded, self._before = state_dict["search"], state_dict["before"]
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if state := checkpoint.get(_STATE):
+            self._loaded, self._before = state["search"], state["before"]
+            self._initial = state["initial"]
 
     def _measure(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """End the running trial."""
@@ -192,7 +219,7 @@ class DropoutSearch(pl.Callback):
         )
         if reason := self.search.too_bad(curve.mean):
             trial = self.search.undo(reason)
-            self._put_back(trainer, module)
+            put_back(self._before, module, trainer.optimizers)
         else:
             trial = self.search.end(curve.mean, curve.stderr)
         if trainer.is_global_zero:
@@ -210,29 +237,16 @@ class DropoutSearch(pl.Callback):
         point = trainer.strategy.broadcast(self.search.suggest() if first else None)
         if point is not None:
             self.search.begin(point)
-            self._keep(trainer, module)
+            if self.search.undo_below > 0:
+                self._before = take(module, trainer.optimizers)
         else:
             self._before = None
             best = self.search.best().number if first else None
             self.search.conclude(trainer.strategy.broadcast(best))
         self._set_vector(module)
+        shrink_towards(module, self._initial, self.keep_weights)
         if first:
             self._write(trainer)
-
-    def _keep(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Keep the weights and the optimisers' state, should the trial ruin them."""
-        if self.search.undo_below > 0:
-            states = [each.state_dict() for each in trainer.optimizers]
-            self._before = copy.deepcopy({"weights": module.state_dict(), "optimizers": states})
-
-    def _put_back(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        module.load_state_dict(self._before["weights"])
-        for optimizer, state in zip(trainer.optimizers, self._before["optimizers"], strict=True):
-            # The schedule goes on: its learning rates stay.
-            rates = [group["lr"] for group in optimizer.param_groups]
-            optimizer.load_state_dict(copy.deepcopy(state))
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate
 
     def _write(self, trainer: pl.Trainer) -> None:
         """Leave the folder as it is to be read, at the end of the search or if it is cut here."""

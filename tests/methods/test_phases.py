@@ -1,0 +1,66 @@
+"""The phases of a training that searches, and their learning rate."""
+
+import pytest
+import torch
+
+from bayesft.errors import SettingError
+from bayesft.methods.phases import PhasedLR, Phases
+
+EPOCHS = {"max_epochs": 10, "warmup_epochs": 1, "search_epochs": 6}
+
+
+def test_where_the_phases_lie():
+    phases = Phases.of_training(total_steps=70, **EPOCHS, every_n_epochs=2)
+    assert phases == Phases(warmup=7, every=14, trials=3, total=70)
+    assert [phases.at(step) for step in (0, 6, 7, 48, 49, 69)] == [
+        *["warmup"] * 2, *["search"] * 2, *["last"] * 2,
+    ]  # fmt: skip
+    assert [phases.measured_at(trial) for trial in range(3)] == [21, 35, 49]
+    in_steps = Phases.of_training(total_steps=70, **EPOCHS, every_n_steps=10)
+    # Two steps that are no whole trial belong to the last phase.
+    assert (in_steps.trials, in_steps.search_end) == (4, 47)
+
+
+def test_the_learning_rate_settles_at_the_end_of_each_trial():
+    phases = Phases.of_training(total_steps=100, **EPOCHS, every_n_epochs=2)
+    rates = [phases.learning_rate(step) for step in range(100)]
+    assert all(0 <= rate <= 1 for rate in rates)
+    for trial in range(3):
+        last = phases.measured_at(trial) - 1
+        assert rates[last] < 0.03
+        assert rates[last - 19] == 1.0
+        assert rates[last - 19 : last] == sorted(rates[last - 19 : last], reverse=True)
+    assert rates[:10] == sorted(rates[:10])
+    assert max(rates[70:]) == pytest.approx(1.0)
+    assert phases.learning_rate(100) == 0
+
+
+def test_the_schedule_is_the_phases_times_the_optimisers_own_rate():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.5)
+    schedule = PhasedLR(optimizer, total_steps=100, **EPOCHS, every_n_epochs=2)
+    phases = Phases.of_training(total_steps=100, **EPOCHS, every_n_epochs=2)
+    for step in range(100):
+        [rate] = schedule.get_last_lr()
+        assert rate == pytest.approx(0.5 * phases.learning_rate(step))
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"search_epochs": 10},
+            r"longer than the training: 1 .* 10 of search.*max_epochs is 10",
+        ),
+        ({"search_epochs": 0}, "`search_epochs` to be an integer of at least 1, but got 0"),
+        ({"warmup_epochs": -1}, "`warmup_epochs` to be an integer of at least 0, but got -1"),
+        ({"every_n_epochs": 1.5}, "`every_n_epochs`.*1.5"),
+        ({"every_n_steps": 0}, "`every_n_steps`.*at least 1, but got 0"),
+        ({"every_n_epochs": 7}, r"has 42 steps, less than the 49 of one trial"),
+    ],
+)
+def test_phases_that_do_not_fit(settings, message):
+    with pytest.raises(SettingError, match=message):
+        Phases.of_training(total_steps=70, **EPOCHS | settings)
