@@ -206,19 +206,21 @@ class Optimizer:
         with fewer the one with the best value. Ties go to the lowest number.
 
         Args:
-            progress: If the value is `changing`: when the point is to be best; where the
-                last trial was, if not given.
+            progress: If the value is `changing`: when the point is to be best. On the
+                average over the progress of all trials, if not given: what is believed of
+                one moment leans on the few trials around it.
         """
         finished = [trial for trial in self.trials if trial.state == "finished"]
         candidates = least_violating(finished, self.constraints)
+        if progress is not None:
+            self._check_progress(progress)
         if not candidates:
             return None
         scores = [self._sign * trial.value for trial in candidates]
         if len(finished) >= max(2, self.n_initial):
             with isolated(derive_seed(self.seed, "best")):
                 try:
-                    rows = self._inputs_of(candidates, self._moment(progress))
-                    scores = posterior(self._fitted()[0], rows)[0].tolist()
+                    scores = self._worth(candidates, progress).tolist()
                 except (*FIT_ERRORS, SurrogateError) as error:
                     _warn(f"The best trial is the one with the best value: {error}")
         return candidates[scores.index(max(scores))]
@@ -242,12 +244,22 @@ class Optimizer:
         with isolated(derive_seed(self.seed, "insight")):
             ended = [self._on_surface(trial) for trial in self._ended()]
             # Slices of a surface that changes are through the present.
-            best = self._on_surface(best, self._moment(None))
+            now = max(trial.progress for trial in self.trials) if self.changing else None
+            best = self._on_surface(best, now)
             return explain(surrogate, self._surface, ended, best, sign=self._sign)
 
     @property
     def _sign(self) -> float:
         return 1.0 if self.direction == "maximize" else -1.0
+
+    def _worth(self, trials: Sequence[Trial], progress: float | None) -> Tensor:
+        """Return the posterior means of the trials' points, as `best` compares them."""
+        moments = [progress]
+        if self.changing and progress is None:
+            moments = [trial.progress for trial in self._ended()]
+        inputs = torch.cat([self._inputs_of(trials, moment) for moment in moments])
+        means = posterior(self._fitted()[0], inputs)[0]
+        return means.reshape(len(moments), len(trials)).mean(0)
 
     def _suggestion(self, progress: float | None) -> tuple[dict[str, Any], float | None]:
         """Return the next trial's point and its expected improvement, found once."""
@@ -341,13 +353,6 @@ class Optimizer:
             return trial
         moment = trial.progress if progress is None else progress
         return replace(trial, params={**trial.params, PROGRESS: moment})
-
-    def _moment(self, progress: float | None) -> float | None:
-        """Return `progress`, or the last trial's if none is given and the value changes."""
-        if progress is not None or not self.changing:
-            self._check_progress(progress)
-            return progress
-        return max(trial.progress for trial in self._trials.values())
 
     def _check_progress(self, progress: float | None) -> None:
         if self.changing and progress is None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
 from bayesft.bo.errors import SurrogateError
 from bayesft.bo.likelihood import loss_and_gradient
-from bayesft.bo.trend import COMPARISON, TREND, TrendedKernel
+from bayesft.bo.trend import COMPARISON, TREND, TREND_VARIANCE, TrendedKernel
 
 # isort: split
 from botorch.exceptions.errors import BotorchError, ModelFittingError
@@ -38,6 +38,9 @@ SMALLEST_KNOWN_VARIANCE = 1e-9
 SMALLEST_LEARNT_VARIANCE = 1e-8
 SMALLEST_KERNEL_VARIANCE = 1e-3
 SHORTEST_LENGTH_SCALE = 0.025
+
+# Median, as a log, and spread in the log, of the kernel's variance.
+VARIANCE = (0.0, 1.0)
 
 # Learnt variance, and length scale over the prior's mode, where the fits begin: the
 # likelihood can have one maximum that explains the values and one that calls them noise.
@@ -145,9 +148,8 @@ def _model(
         )
     priors = [(math.sqrt(2) + math.log(columns) / 2, math.sqrt(3))] * columns
     if changing:
-        kernel = TrendedKernel(
-            _matern([*priors, COMPARISON], length), _scaled(_matern([TREND], 1.0)), **_variance()
-        )
+        trend = _scaled(_matern([TREND], 1.0), TREND_VARIANCE)
+        kernel = TrendedKernel(_matern([*priors, COMPARISON], length), trend, **_variance())
     else:
         kernel = _scaled(_matern(priors, length))
     return SingleTaskGP(
@@ -174,14 +176,15 @@ def _matern(priors: Sequence[tuple[float, float]], length: float) -> MaternKerne
     )
 
 
-def _scaled(kernel: MaternKernel) -> ScaleKernel:
-    return ScaleKernel(kernel, **_variance())
+def _scaled(kernel: MaternKernel, prior: tuple[float, float] = VARIANCE) -> ScaleKernel:
+    return ScaleKernel(kernel, **_variance(prior))
 
 
-def _variance() -> dict[str, Any]:
+def _variance(prior: tuple[float, float] = VARIANCE) -> dict[str, Any]:
+    """Return the settings of a kernel's variance; a fit begins at the prior's median."""
     return {
-        "outputscale_prior": LogNormalPrior(0.0, 1.0),
-        "outputscale_constraint": _logarithmic(SMALLEST_KERNEL_VARIANCE, 1.0),
+        "outputscale_prior": LogNormalPrior(*prior),
+        "outputscale_constraint": _logarithmic(SMALLEST_KERNEL_VARIANCE, math.exp(prior[0])),
     }
 
 

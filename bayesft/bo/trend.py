@@ -10,10 +10,11 @@ from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports bel
 # isort: split
 from gpytorch.kernels import Kernel, ScaleKernel
 
-# Medians and spreads, in logs, of the length scales along the progress: a trend bends
-# several times in a search, and how points compare with each other changes slowly.
-TREND = (math.log(0.3), 0.7)
-COMPARISON = (math.log(1.0), 0.7)
+# Medians, as logs, and spreads in the log, of what is fitted along the progress. A trend
+# bends several times in a search; how points compare with each other changes slowly.
+TREND = (math.log(0.5), 0.4)
+TREND_VARIANCE = (math.log(0.1), 1.0)
+COMPARISON = (math.log(2.0), 0.7)
 
 
 class TrendedKernel(ScaleKernel):

@@ -11,8 +11,9 @@ from bayesft.errors import SettingError
 
 Phase = Literal["warmup", "search", "last"]
 
-# Of the last phase, the part in which the learning rate rises, as in OneCycle.
+# Of a cycle, the part in which the learning rate rises; and the rate that it begins with.
 _RISE = 0.3
+_FIRST = 0.04
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,16 @@ class Phases:
     def learning_rate(self, step: int) -> float:
         """Return the learning rate after `step` steps, as a part of the largest.
 
-        It rises in a straight line over the warm-up. In the search it falls in each segment
-        from the largest to a hundredth by half a cosine and starts again (Loshchilov,
-        Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017): what
-        is measured at a segment's end has settled, as it will have at the end of the
-        training. In the last phase it rises once more and falls to zero, by cosines.
+        In the warm-up, in each segment and in the last phase it rises from a 25th to the
+        largest and falls to zero, by cosines, as in OneCycle (Smith and Topin, "Super-
+        Convergence", 2018) without the momentum's cycle: what is measured at a segment's
+        end has settled, as it will have at the end of the training.
         """
         if step < self.warmup:
-            return (step + 1) / self.warmup
+            return _cycle(step / self.warmup)
         if step < self.search_end:
-            place = (step - self.warmup) % self.every / self.every
-            return _cosine(1.0, 0.01, place)
-        place = (step - self.search_end) / max(1, self.total - self.search_end)
-        if place < _RISE:
-            return _cosine(0.04, 1.0, place / _RISE)
-        return _cosine(1.0, 0.0, min(1.0, (place - _RISE) / (1 - _RISE)))
+            return _cycle((step - self.warmup) % self.every / self.every)
+        return _cycle((step - self.search_end) / max(1, self.total - self.search_end))
 
 
 class PhasedLR(LambdaLR):
@@ -131,6 +127,12 @@ class PhasedLR(LambdaLR):
     def __init__(self, optimizer: Optimizer, *, total_steps: int, **settings: int | None) -> None:
         phases = Phases.of_training(total_steps=total_steps, **settings)
         super().__init__(optimizer, phases.learning_rate)
+
+
+def _cycle(place: float) -> float:
+    if place < _RISE:
+        return _cosine(_FIRST, 1.0, place / _RISE)
+    return _cosine(1.0, 0.0, min(1.0, (place - _RISE) / (1 - _RISE)))
 
 
 def _cosine(start: float, end: float, place: float) -> float:

@@ -18,7 +18,7 @@ from torch import nn
 
 from bayesft.bo import Journal
 from bayesft.drift import LogNormalDrift
-from bayesft.errors import SettingError
+from bayesft.errors import BayesFTError, SettingError
 from bayesft.methods.phases import PhasedLR
 from bayesft.models import get_dropout
 from callbacks.dropout_search import DropoutSearch
@@ -257,7 +257,7 @@ def test_any_module_with_dropout_will_do(tmp_path):
 def test_what_cannot_be_searched_is_told_before_the_first_step(tmp_path):
     def refused(message, *callbacks, module=None, **settings):
         run = trainer(tmp_path, *callbacks, **{"max_epochs": 11} | settings)
-        with pytest.raises(SettingError, match=message):
+        with pytest.raises(BayesFTError, match=message):
             run.fit(module or erm(optimizer=adam()), digits())
         assert run.global_step == 0
 
