@@ -16,7 +16,7 @@ from bayesft.methods.phases import Phases
 from bayesft.methods.snapshot import parameters_of, put_back, shrink_towards, take
 from bayesft.models.dropout import Rates, set_dropout, sites
 from bayesft.report.learnt import FIGURE, look, tell
-from bayesft.report.results import RESULTS, write_results
+from bayesft.report.results import ALTERNATING, RESULTS, write_results
 from bayesft.robustness import Score, accuracy
 from bayesft.robustness.amount import amount
 from bayesft.robustness.backends import AUTO, check_backend
@@ -33,7 +33,7 @@ _STATE = "bayesft_dropout_search"
 class DropoutSearch(pl.Callback):
     """Alternate between training the weights and choosing the dropout vector, in one run.
 
-    Every `every_n_epochs` (or steps) it measures the score under drift on validation
+    At the end of each trial, a few epochs or steps, it measures the score under drift on validation
     images, tells the Gaussian process, asks it for the next vector and sets that on
     the network, which trains on. This costs much less than one training per trial, but
     the trials share their weights: what one measures is also what those before it have
@@ -43,9 +43,9 @@ class DropoutSearch(pl.Callback):
     the search had come at each trial, and a trend that all share. A trial that ruins the
     weights is undone.
 
-    Three phases: `warmup_epochs` at the vector `warmup_dropout`; `search_epochs`; and what is
-    left of the training with the vector of the best posterior mean. A schedule that fits
-    them is `bayesft.methods.phases.PhasedLR`.
+    Three phases: `warmup` with the vector `warmup_dropout`, `search`, and what is left of the
+    training with the vector of the best posterior mean. A schedule that fits them is
+    `bayesft.methods.phases.PhasedLR`.
 
     It serves any LightningModule with dropout modules. In a training on several devices
     the first process asks, and all set the same vector. All of its state is in the
@@ -58,10 +58,11 @@ class DropoutSearch(pl.Callback):
     Args:
         drift: what happens to a weight.
         sigmas: the strengths that the objective is the mean over.
-        warmup_epochs: before the search.
-        search_epochs: of the search.
-        every_n_epochs: of one trial.
-        every_n_steps: optimiser steps of one trial, in place of `every_n_epochs`.
+        warmup: epochs as an integer, or a part of the training from 0 to 1 as a float.
+        search: the same, of the search.
+        trials: how many the search is divided into.
+        every_n_epochs: of one trial, in place of `trials`, which is None then.
+        every_n_steps: optimiser steps of one trial, in place of `trials`.
         low: the smallest rate that is searched.
         high: the largest.
         warmup_dropout: a rate, a vector, or a mapping from site to rate.
@@ -93,9 +94,10 @@ class DropoutSearch(pl.Callback):
         drift: Drift,
         sigmas: Sequence[float],
         *,
-        warmup_epochs: int = 2,
-        search_epochs: int = 20,
-        every_n_epochs: int = 1,
+        warmup: int | float = 0.04,
+        search: int | float = 0.64,
+        trials: int | None = 16,
+        every_n_epochs: int | None = None,
         every_n_steps: int | None = None,
         low: float = 0.0,
         high: float = 0.8,
@@ -117,8 +119,9 @@ class DropoutSearch(pl.Callback):
         self.drift = drift
         self.sigmas = sorted({check_sigma(sigma) for sigma in sigmas})
         self.lengths = {
-            "warmup_epochs": warmup_epochs,
-            "search_epochs": search_epochs,
+            "warmup": warmup,
+            "search": search,
+            "trials": trials,
             "every_n_epochs": every_n_epochs,
             "every_n_steps": every_n_steps,
         }
@@ -262,7 +265,7 @@ class DropoutSearch(pl.Callback):
         insight, learnt = look(search.optimizer) if search.incumbent else (None, None)
         best = search.incumbent or max(kept, key=lambda trial: trial.value)
         point = {"model.dropout": list(search.vector_of(best))}
-        write_results(folder, ended, best, point, insight=learnt)
+        write_results(folder, ended, best, point, kind=ALTERNATING, insight=learnt)
         if search.incumbent is None:
             return
         log.info("The last phase, with trial %d: %s", best.number, _shown(search.vector))

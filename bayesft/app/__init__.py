@@ -2,7 +2,8 @@
 
 from bayesft.app.build import site_names
 from bayesft.app.folder import RunFolder
-from bayesft.app.search import SearchReport, search
+from bayesft.app.report import SearchReport
+from bayesft.app.search import search
 from bayesft.app.train import train
 
 __all__ = ["RunFolder", "SearchReport", "search", "site_names", "train"]

@@ -1,4 +1,4 @@
-"""The folder of a run, before Hydra makes it."""
+"""The folder of a run: its files, and whether it can be written to."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,12 @@ from omegaconf import DictConfig
 
 from bayesft.errors import SettingError
 from bayesft.folders import make_writable
+
+CONFIG = "config.yaml"
+"""The run's config with nothing left to resolve."""
+
+WEIGHTS = "weights.ckpt"
+"""The weights that a trial kept."""
 
 
 class RunFolder(Callback):

@@ -1,28 +1,15 @@
-"""One trial of a search, and what a person sees when a search has ended."""
+"""One trial of a search."""
 
-import logging
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-import yaml
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from bayesft.app.build import build_data, build_drift, build_module, evaluation_amount, make
 from bayesft.app.errors import told_plainly
-from bayesft.app.train import CONFIG, fitted
-from bayesft.locks import Lock
-from bayesft.methods import load_weights
-from bayesft.report import curve_table, difference_line, draw_curves, show
-from bayesft.report.tables import add_mean_row
-from bayesft.robustness import Curve, clean_score, evaluate, paired_difference
-
-log = logging.getLogger(__name__)
-
-_WEIGHTS = "weights.ckpt"
+from bayesft.app.folder import WEIGHTS
+from bayesft.app.measure import measured
+from bayesft.app.train import fitted
+from bayesft.robustness import clean_score
 
 
 @told_plainly
@@ -38,11 +25,9 @@ def search(cfg: DictConfig) -> dict[str, Any]:
     """
     folder = Path(cfg.paths.output_dir)
     with fitted(cfg) as run:
-        run.trainer.save_checkpoint(folder / _WEIGHTS, weights_only=True)
+        run.trainer.save_checkpoint(folder / WEIGHTS, weights_only=True)
         module = run.module.to(run.trainer.strategy.root_device)
-        curve = _evaluate(
-            cfg, "objective", module, run.data.val_dataloader(), cfg.evaluation.sigmas
-        )
+        curve = measured(cfg, "objective", module, run.data.val_dataloader(), cfg.evaluation.sigmas)
         curve.to_json(folder / "objective_curve.json")
         clean = clean_score(module, run.data.val_dataloader())
         for logger in run.trainer.loggers:
@@ -51,110 +36,3 @@ def search(cfg: DictConfig) -> dict[str, Any]:
             )
             logger.save()
     return {"value": (curve.mean, curve.stderr), "clean_accuracy": clean}
-
-
-class SearchReport(Callback):
-    """At the end of a search: the best trial against plain training, on test data.
-
-    This is where the test set is read, once for each of the two networks; a
-    search that goes on later keeps the curves that it has.
-    """
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        sweep_dir = Path(config.hydra.sweep.dir)
-        results = sweep_dir / "optimization_results.yaml"
-        if not results.exists():
-            # Another sweeper ran, a grid over some setting, say.
-            return
-        # Of several processes on one search the first to come here reads the test set, and
-        # the others the curves that it leaves.
-        with Lock(sweep_dir / "report.lock"):
-            report_search(sweep_dir, yaml.safe_load(results.read_text()))
-
-
-def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
-    """Show the table, draw the figure and print the command of a finished search.
-
-    Args:
-        sweep_dir: of the search.
-        results: the content of its `optimization_results.yaml`.
-    """
-    if results.get("best_folder") is None:
-        return
-    best = sweep_dir / results["best_folder"]
-    cfg = _config_of(best)
-    folders = {"BayesFT": best}
-    if results.get("first_folder") is not None:
-        first = sweep_dir / results["first_folder"]
-        baseline = "trial 0" if any(_rates(first)) else "ERM"
-        folders = {baseline: best} if first == best else folders | {baseline: first}
-    curves = {name: _test_curve(folder) for name, folder in folders.items()}
-    averaged = {name: curve.at(cfg.evaluation.sigmas) for name, curve in curves.items()}
-    table = curve_table(curves, title=f"Test accuracy under drift (trial {results['best_trial']})")
-    add_mean_row(table, averaged)
-    show("", table)
-    if len(averaged) == 2:
-        (name, ours), (baseline, theirs) = averaged.items()
-        show(difference_line(paired_difference(ours, theirs), name, baseline))
-    else:
-        show("No trial was better than the first.")
-    figure = sweep_dir / "curves.png"
-    draw_curves(curves, figure, title="Test accuracy under log-normal drift")
-    show(
-        f"Rates: {_rates(best)}",
-        "",
-        "Train it again:",
-        f"  {retrain_command(best)}",
-        "",
-        f"Figure:  {figure}",
-        *([f"Insight: {insight}"] if (insight := sweep_dir / "insight.png").exists() else []),
-        f"Results: {sweep_dir / 'optimization_results.yaml'}",
-        f"Trials:  {sweep_dir}",
-    )
-
-
-def retrain_command(folder: Path) -> str:
-    """Return the command that trains the network of the trial in `folder` again."""
-    overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
-    return shlex.join(["python", "train.py", *overrides])
-
-
-def _config_of(folder: Path) -> DictConfig:
-    return OmegaConf.load(folder / CONFIG)
-
-
-def _rates(folder: Path) -> list[float]:
-    return list(build_module(_config_of(folder)).dropout)
-
-
-@told_plainly
-def _test_curve(folder: Path) -> Curve:
-    path = folder / "test_curve.json"
-    if path.exists():
-        return Curve.from_json(path)
-    cfg = _config_of(folder)
-    module = build_module(cfg)
-    load_weights(module, folder / _WEIGHTS)
-    data = build_data(cfg)
-    data.prepare_data()
-    data.setup("test")
-    sigmas = [*cfg.evaluation.sigmas, *cfg.evaluation.test.sigmas]
-    trainer = make(cfg.trainer, logger=False, enable_checkpointing=False)
-    module = module.to(trainer.strategy.root_device)
-    curve = _evaluate(cfg, "test", module, data.test_dataloader(), sigmas)
-    curve.to_json(path)
-    curve.to_csv(path.with_suffix(".csv"))
-    return curve
-
-
-def _evaluate(
-    cfg: DictConfig, purpose: str, module: pl.LightningModule, loader: Any, sigmas: Sequence[float]
-) -> Curve:
-    return evaluate(
-        module,
-        loader,
-        build_drift(cfg),
-        list(sigmas),
-        seed=cfg.evaluation[purpose].seed,
-        **evaluation_amount(cfg, purpose),
-    )

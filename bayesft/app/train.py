@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.build import build_data, build_module, build_trainer, check
 from bayesft.app.errors import told_plainly
+from bayesft.app.folder import CONFIG
+from bayesft.app.report import report_search
 from bayesft.errors import SettingError
 from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, read_state
 from bayesft.report import curve_table, show
+from bayesft.report.results import RESULTS
 from bayesft.robustness import Curve
 
 log = logging.getLogger(__name__)
-
-CONFIG = "config.yaml"
-"""In a run's folder: its config with nothing left to resolve."""
 
 _INTERRUPTED = 130
 
@@ -47,7 +48,10 @@ def train(cfg: DictConfig) -> float | None:
         score = run.trainer.callback_metrics.get("test/drift_acc")
     folder = Path(cfg.paths.output_dir)
     curve = folder / "test_curve.json"
-    if curve.exists():
+    results = folder / RESULTS
+    if results.exists() and curve.exists():
+        report_search(folder, yaml.safe_load(results.read_text()))
+    elif curve.exists():
         show(curve_table({"test": Curve.from_json(curve)}))
     log.info("Everything of this run is in %s", folder)
     return None if score is None else float(score)

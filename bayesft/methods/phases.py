@@ -41,46 +41,60 @@ class Phases:
         *,
         total_steps: int,
         max_epochs: int,
-        warmup_epochs: int,
-        search_epochs: int,
-        every_n_epochs: int = 1,
+        warmup: int | float,
+        search: int | float,
+        trials: int | None = None,
+        every_n_epochs: int | None = None,
         every_n_steps: int | None = None,
     ) -> "Phases":
         """Lay the phases out in a training of `total_steps` over `max_epochs`.
 
-        The last phase is what is left. `every_n_steps` takes the place of
-        `every_n_epochs` if it is not None.
+        Args:
+            total_steps: of the training.
+            max_epochs: of the training.
+            warmup: epochs as an integer, or a part of the training from 0 to 1 as a float.
+            search: the same, of the search; the last phase is what is left.
+            trials: how many the search is divided into.
+            every_n_epochs: of one trial, in place of `trials`.
+            every_n_steps: of one trial, in place of `trials`.
 
         Raises:
             SettingError: a number is out of range, the search is longer than the training
-                or too short for one trial.
+                or too short, or the length of a trial is given in no way or in several.
         """
-        for name, value, least in (
-            ("warmup_epochs", warmup_epochs, 0),
-            ("search_epochs", search_epochs, 1),
-            ("every_n_epochs", every_n_epochs, 1),
-            ("every_n_steps", 1 if every_n_steps is None else every_n_steps, 1),
-        ):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise SettingError(
-                    f"Expected `{name}` to be an integer of at least {least}, but got {value!r}."
-                )
-        if warmup_epochs + search_epochs > max_epochs:
+        lengths = {
+            "trials": trials,
+            "every_n_epochs": every_n_epochs,
+            "every_n_steps": every_n_steps,
+        }
+        given = {name: value for name, value in lengths.items() if value is not None}
+        if len(given) != 1:
             raise SettingError(
-                f"The search would be longer than the training: {warmup_epochs} epochs of warm-up "
-                f"and {search_epochs} of search, but trainer.max_epochs is {max_epochs}. Train "
-                "longer, or make warmup_epochs or search_epochs smaller."
+                "Expected one of `trials`, `every_n_epochs` and `every_n_steps`, and null for the "
+                f"others, but got {given or 'none'}."
             )
-        epoch = total_steps / max_epochs
-        start, end = round(warmup_epochs * epoch), round((warmup_epochs + search_epochs) * epoch)
-        every = round(every_n_epochs * epoch) if every_n_steps is None else every_n_steps
-        trials = (end - start) // max(1, every)
-        if not trials:
+        [(name, value)] = given.items()
+        _check_at_least(1, name, value)
+        start = _steps("warmup", warmup, total_steps, max_epochs, least=0)
+        length = _steps("search", search, total_steps, max_epochs, least=1)
+        if start + length > total_steps:
             raise SettingError(
-                f"The search has {end - start} steps, less than the {every} of one trial. Make "
-                "search_epochs larger, or every_n_epochs (every_n_steps) smaller."
+                f"The search would be longer than the training: warmup={warmup} and search="
+                f"{search} are {start + length} steps, but the training has {total_steps} in "
+                f"trainer.max_epochs={max_epochs}. Train longer, or make one of them smaller."
             )
-        return cls(start, max(1, every), trials, total_steps)
+        if trials is not None:
+            every = length // trials
+        elif every_n_epochs is not None:
+            every = round(every_n_epochs * total_steps / max_epochs)
+        else:
+            every = every_n_steps
+        if not 1 <= every <= length:
+            raise SettingError(
+                f"The search has {length} steps, too few for {name}={value}. Make search larger, "
+                f"or {name} smaller."
+            )
+        return cls(start, every, length // every if trials is None else trials, total_steps)
 
     @property
     def search_end(self) -> int:
@@ -137,3 +151,23 @@ def _cycle(place: float) -> float:
 
 def _cosine(start: float, end: float, place: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * place)) / 2
+
+
+def _steps(name: str, length: int | float, total_steps: int, max_epochs: int, *, least: int) -> int:
+    """Return a length in steps: epochs as an integer, or a part of the training as a float."""
+    if isinstance(length, float):
+        if not 0 <= length <= 1:
+            raise SettingError(
+                f"Expected `{name}` to be epochs (an integer) or a part of the training (from 0.0 "
+                f"to 1.0), but got {length!r}."
+            )
+        return round(length * total_steps)
+    _check_at_least(least, name, length)
+    return round(length * total_steps / max_epochs)
+
+
+def _check_at_least(least: int, name: str, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise SettingError(
+            f"Expected `{name}` to be an integer of at least {least}, but got {value!r}."
+        )

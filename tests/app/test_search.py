@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from bayesft.app import search as run_trial
-from bayesft.app.search import report_search, retrain_command
+from bayesft.app.report import report_search, retrain_command
 from bayesft.app.train import fitted
 from bayesft.data import DigitsDataModule
 from bayesft.methods.checkpoint import read_state

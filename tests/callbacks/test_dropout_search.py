@@ -27,7 +27,7 @@ from tests.callbacks.test_drift_evaluation import read_csv, same, weights
 from tests.helpers.trainings import digits, erm, trainer
 
 ROOT = Path(__file__).parents[2]
-LENGTHS = {"warmup_epochs": 1, "search_epochs": 8, "every_n_epochs": 2}
+LENGTHS = {"warmup": 1, "search": 8, "trials": 4}
 
 
 def search(**settings) -> DropoutSearch:
@@ -87,7 +87,7 @@ def test_warm_up_search_and_the_last_phase(tmp_path, caplog):
 
 
 def test_trials_of_steps_with_accumulated_gradients(tmp_path):
-    callback = search(every_n_epochs=1, every_n_steps=3)
+    callback = search(trials=None, every_n_steps=3)
     seen = []
     callback._measure = lambda trainer, module: (
         seen.append(trainer.global_step),
@@ -263,7 +263,7 @@ def test_what_cannot_be_searched_is_told_before_the_first_step(tmp_path):
 
     refused("Foreign has no dropout site", search(), module=Foreign(None))
     refused("2 callbacks set the dropout rates", search(), search())
-    refused("longer than the training: 1 .* 8 .* trainer.max_epochs is 8", search(), max_epochs=8)
+    refused("longer than the training: warmup=1 .*max_epochs=8", search(), max_epochs=8)
     refused(r"Set trainer\.max_epochs", search(), max_epochs=-1, max_steps=20)
     refused("DropoutSearch expects one validation loader", search(), limit_val_batches=0)
     refused("0 <= low < high < 1", search(low=0.5, high=0.2))

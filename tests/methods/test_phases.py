@@ -6,7 +6,7 @@ import torch
 from bayesft.errors import SettingError
 from bayesft.methods.phases import PhasedLR, Phases
 
-EPOCHS = {"max_epochs": 10, "warmup_epochs": 1, "search_epochs": 6}
+EPOCHS = {"max_epochs": 10, "warmup": 1, "search": 6}
 
 
 def test_where_the_phases_lie():
@@ -48,20 +48,29 @@ def test_the_schedule_is_the_phases_times_the_optimisers_own_rate():
         schedule.step()
 
 
+def test_lengths_as_parts_of_the_training():
+    epochs = Phases.of_training(total_steps=70, **EPOCHS, trials=3)
+    parts = Phases.of_training(total_steps=70, max_epochs=10, warmup=0.1, search=0.6, trials=3)
+    assert epochs == parts == Phases(warmup=7, every=14, trials=3, total=70)
+    # What three trials cannot share belongs to the last phase.
+    assert Phases.of_training(total_steps=71, **EPOCHS, trials=3).search_end == 49
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (
-            {"search_epochs": 10},
-            r"longer than the training: 1 .* 10 of search.*max_epochs is 10",
-        ),
-        ({"search_epochs": 0}, "`search_epochs` to be an integer of at least 1, but got 0"),
-        ({"warmup_epochs": -1}, "`warmup_epochs` to be an integer of at least 0, but got -1"),
-        ({"every_n_epochs": 1.5}, "`every_n_epochs`.*1.5"),
-        ({"every_n_steps": 0}, "`every_n_steps`.*at least 1, but got 0"),
-        ({"every_n_epochs": 7}, r"has 42 steps, less than the 49 of one trial"),
+        ({"search": 10}, "longer than the training: warmup=1 and search=10 are 77 .*max_epochs=10"),
+        ({"search": 0.95}, "longer than the training: .* search=0.95 are 73 steps"),
+        ({"search": 0}, "`search` to be an integer of at least 1, but got 0"),
+        ({"warmup": -1}, "`warmup` to be an integer of at least 0, but got -1"),
+        ({"warmup": 1.5}, "`warmup` to be epochs .* or a part of the training .*1.5"),
+        ({"trials": 43}, "has 42 steps, too few for trials=43"),
+        ({"trials": None, "every_n_epochs": 7}, "has 42 steps, too few for every_n_epochs=7"),
+        ({"trials": 0}, "`trials` to be an integer of at least 1, but got 0"),
+        ({"trials": None}, "one of `trials`, `every_n_epochs` and `every_n_steps`.*got none"),
+        ({"every_n_steps": 3}, "null for the others, but got {'trials': 3, 'every_n_steps': 3}"),
     ],
 )
 def test_phases_that_do_not_fit(settings, message):
     with pytest.raises(SettingError, match=message):
-        Phases.of_training(total_steps=70, **EPOCHS | settings)
+        Phases.of_training(**{"total_steps": 70, "trials": 3, **EPOCHS, **settings})

@@ -1,0 +1,24 @@
+"""Evaluating under drift as a config says."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import nn
+
+from bayesft.app.build import build_drift, evaluation_amount
+from bayesft.robustness import Curve, evaluate
+
+
+def measured(
+    cfg: DictConfig, purpose: str, module: nn.Module, loader: Any, sigmas: Sequence[float]
+) -> Curve:
+    """Return the curve of `module` with the chips and the amount of `cfg.evaluation[purpose]`."""
+    return evaluate(
+        module,
+        loader,
+        build_drift(cfg),
+        list(sigmas),
+        seed=cfg.evaluation[purpose].seed,
+        **evaluation_amount(cfg, purpose),
+    )
