@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from bayesft.bo.errors import JournalError, JournalWarning
-from bayesft.bo.journal import Journal, check_space
+from bayesft.bo.journal import Journal, check_space, write_journal
 from bayesft.bo.space import Real, Space
 from bayesft.bo.trial import Trial
 
@@ -279,3 +279,33 @@ def test_a_journal_of_version_1_stays_readable(tmp_path):
         Trial(0, {"rate": 0.25}, "finished", 0.75, None, None, 10.0, 2.0, 0, "0"),
         Trial(1, {"rate": 0.5}, "failed", None, None, "nan", 11.0, 1.5, 1, "1"),
     )
+
+
+def test_a_journal_written_whole_is_the_one_that_was_written_line_by_line(journal, tmp_path):
+    journal.record_ask(0, {"rate": 0.1}, job=3, worker="w", started=1.5, progress=0.25)
+    journal.record_tell(0, value=0.5, stderr=0.1, seconds=2.0, folder=".", extra={"a": [1, None]})
+    journal.record_ask(1, {"rate": 0.2}, started=2.5, progress=0.5)
+    journal.record_fail(1, reason="undone", seconds=1.0, folder=".")
+    journal.record_ask(2, {"rate": 0.3}, started=3.5, progress=0.75)
+    header, trials = journal.replay()
+    other = Journal(tmp_path / "other.jsonl")
+    for _ in range(2):
+        write_journal(other.path, header, trials)
+        assert other.replay() == (header, trials)
+    assert [path.name for path in tmp_path.iterdir() if "other" in path.name] == ["other.jsonl"]
+    other.record_tell(2, value=1.0)
+    write_journal(other.path, header, trials[:1])
+    assert other.replay() == (header, trials[:1])
+
+
+def test_a_journal_that_cannot_be_written_whole_stays_as_it_was(journal, monkeypatch):
+    before = journal.path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(JournalError, match="cannot write the journal: No space left"):
+        write_journal(journal.path, HEADER, [Trial(0, {"rate": 0.1})])
+    assert journal.path.read_bytes() == before
+    assert [path.name for path in journal.path.parent.iterdir()] == [journal.path.name]

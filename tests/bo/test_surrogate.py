@@ -127,10 +127,12 @@ def test_a_failed_fit_is_one_clear_error(monkeypatch, error):
 
 
 @pytest.mark.parametrize("stderr", [NAN, 0.3])
-def test_the_likelihood_is_gpytorchs(stderr):
+@pytest.mark.parametrize("changing", [False, True])
+def test_the_likelihood_is_gpytorchs(stderr, changing):
     rows = _sobol(12, 3)
     rows[5] = rows[4]
-    surrogate = fit(rows, _wave(rows) + 0.1 * torch.randn(12), torch.full((12,), stderr))
+    values = _wave(rows) + 0.1 * torch.randn(12)
+    surrogate = fit(rows, values, torch.full((12,), stderr), changing=changing)
     mll = module.ExactMarginalLogLikelihood(surrogate.gp.likelihood, surrogate.gp)
     loss, gradient = loss_and_gradient(mll)()
     mll.train()
