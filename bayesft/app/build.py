@@ -120,8 +120,17 @@ def site_names(cfg: DictConfig) -> Sequence[str]:
 
     A search asks this before its first trial, so it also makes the other parts
     and fetches the data: what is wrong with them is told before anything runs.
+
+    Raises:
+        SettingError: the trainings search the rates themselves.
     """
     check(cfg)
+    if (cfg.get("callbacks") or {}).get("dropout_search") is not None:
+        raise SettingError(
+            "Each training of this search would search its dropout rates itself "
+            "(callbacks.dropout_search), and not keep to `model.dropout`. Leave out "
+            "experiment=alternating, or sweep something else with model.dropout=0."
+        )
     build_data(cfg).prepare_data()
     names = model_site_names(build_module(cfg).model)
     build_drift(cfg)

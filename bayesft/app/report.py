@@ -19,6 +19,8 @@ from bayesft.report.results import ALTERNATING, RESULTS
 from bayesft.report.tables import add_mean_row
 from bayesft.robustness import Curve, paired_difference
 
+OVERRIDES = Path(".hydra") / "overrides.yaml"
+
 
 class SearchReport(Callback):
     """At the end of a search: the best trial against plain training, on test data.
@@ -73,9 +75,7 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
     show(
         f"Rates: {rates}",
         "",
-        "Train it again:",
-        f"  {retrain_command(best)}",
-        "",
+        *_again(best),
         f"Figure:  {figure}",
         *([f"Insight: {insight}"] if (insight := sweep_dir / "insight.png").exists() else []),
         f"Results: {sweep_dir / RESULTS}",
@@ -85,8 +85,15 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
 
 def retrain_command(folder: Path) -> str:
     """Return the command that trains the network of the run in `folder` again."""
-    overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
+    overrides = yaml.safe_load((folder / OVERRIDES).read_text())
     return shlex.join(["python", "train.py", *overrides])
+
+
+def _again(folder: Path) -> list[str]:
+    # A training that was not started by Hydra has no command.
+    if not (folder / OVERRIDES).exists():
+        return []
+    return ["Train it again:", f"  {retrain_command(folder)}", ""]
 
 
 def _config_of(folder: Path) -> DictConfig:

@@ -15,6 +15,7 @@ from bayesft.app.build import build_data, build_module, build_trainer, check
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import CONFIG
 from bayesft.app.report import report_search
+from bayesft.app.warm import shortened, start_warm
 from bayesft.errors import SettingError
 from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, read_state
@@ -68,12 +69,14 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
             "another folder (hydra.run.dir), or go on with that run: "
             f"ckpt_path={folder}/checkpoints/last.ckpt."
         )
+    given, cfg = cfg, shortened(cfg)
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / CONFIG, resolve=True)
+    OmegaConf.save(given, folder / CONFIG, resolve=True)
     if cfg.seed is not None:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
     data = build_data(cfg)
     module = build_module(cfg)
+    start_warm(module, cfg)
     trainer = build_trainer(cfg)
     try:
         if cfg.ckpt_path is not None:

@@ -86,8 +86,8 @@ def events_of(trial: Trial) -> list[dict[str, Any]]:
         "event": "ask", "number": trial.number, "params": trial.params,
         "job": trial.job, "worker": trial.worker, "time": trial.started,
     }  # fmt: skip
-    if trial.progress is not None:
-        asked["progress"] = trial.progress
+    optional = {"source": trial.source, "progress": trial.progress}
+    asked |= {name: value for name, value in optional.items() if value is not None}
     ended = {
         "number": trial.number, "seconds": trial.seconds, "folder": trial.folder,
         "extra": trial.extra,
@@ -177,6 +177,7 @@ def _asked(event: Mapping[str, Any], before: Trial | None) -> Trial:
         number=event["number"],
         params=params,
         job=event.get("job"),
+        source=event.get("source"),
         progress=event.get("progress"),
         worker=event.get("worker"),
         started=event.get("time"),

@@ -108,6 +108,7 @@ class Journal:
         job: int | None = None,
         worker: str | None = None,
         started: float | None = None,
+        source: int | None = None,
         progress: float | None = None,
     ) -> Trial:
         """Append that a trial starts, for the first time or again after a failure.
@@ -118,6 +119,7 @@ class Journal:
             job: Number of the job that runs it.
             worker: Name of the process that has it run.
             started: In seconds since 1970; now, if not given.
+            source: Number of the trial that it takes up.
             progress: How far the training that the trials share will have come.
 
         Raises:
@@ -125,10 +127,11 @@ class Journal:
                 the file cannot be written; then the file is as it was.
         """
         started = time.time() if started is None else started
+        optional = {"source": source, "progress": progress}
         return self._append({
             "event": "ask", "number": number, "params": dict(params),
             "job": job, "worker": worker, "time": started,
-            **({} if progress is None else {"progress": progress}),
+            **{name: value for name, value in optional.items() if value is not None},
         })  # fmt: skip
 
     def record_tell(

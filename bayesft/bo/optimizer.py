@@ -225,6 +225,15 @@ class Optimizer:
                     _warn(f"The best trial is the one with the best value: {error}")
         return candidates[scores.index(max(scores))]
 
+    def nearest(self, params: Mapping[str, Any]) -> Trial | None:
+        """Return the finished trial whose row is nearest to a point's; None if there is none."""
+        finished = [trial for trial in self.trials if trial.state == "finished"]
+        if not finished:
+            return None
+        row = _tensor(_encode(self.space, params, "The point"))
+        distances = (self._rows_of(finished) - row).norm(dim=1)
+        return finished[int(distances.argmin())]
+
     def insight(self) -> Insight:
         """Return which dimensions matter, and how well the Gaussian process predicts.
 

@@ -26,6 +26,7 @@ class Trial:
         folder: Where that job wrote.
         extra: Anything else worth keeping, as plain data.
         worker: Name of the process that had it run.
+        source: Number of the trial that it took up, such as by starting from its weights.
         progress: How far the training that the trials share has come when this one is
             measured, from 0 to 1; None if each trial has a training of its own.
 
@@ -45,6 +46,7 @@ class Trial:
     folder: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     worker: str | None = None
+    source: int | None = None
     progress: float | None = None
 
     def __post_init__(self) -> None:

@@ -98,10 +98,11 @@ class Study:
                 dead.append(trial)
         return dead
 
-    def start(self, count: int) -> list[Trial]:
+    def start(self, count: int, *, warm: bool = False) -> list[Trial]:
         """Return the next `count` trials, written down as running in new jobs. While locked.
 
-        Trials whose process is dead come first, at the same point.
+        Trials whose process is dead come first, at the same point. If `warm`, those that
+        the Gaussian process asks for take up the nearest finished trial.
         """
         self.worker.renew()
         left = self.left_over()[:count]
@@ -109,12 +110,15 @@ class Study:
         # Their folders are fresh: no trial has used the number.
         job = max((t.job for t in self.trials if t.job is not None), default=-1) + 1
         params = self.optimizer.ask(count - len(left)) if len(left) < count else []
-        points = [(trial.number, trial.params) for trial in left]
-        points += [(fresh + i, point) for i, point in enumerate(params)]
+        points = [(trial.number, trial.params, trial.source) for trial in left]
+        for number, point in enumerate(params, start=fresh):
+            nearest = self.optimizer.nearest(point) if warm else None
+            late = number >= self.optimizer.n_initial and nearest is not None
+            points.append((number, point, nearest.number if late else None))
         started = []
-        for offset, (number, point) in enumerate(points):
+        for offset, (number, point, source) in enumerate(points):
             trial = self.journal.record_ask(
-                number, point, job=job + offset, worker=self.worker.name
+                number, point, job=job + offset, worker=self.worker.name, source=source
             )
             self.optimizer.tell(trial)
             started.append(trial)

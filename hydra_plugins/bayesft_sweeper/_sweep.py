@@ -25,7 +25,13 @@ from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, outcom
 from hydra_plugins.bayesft_sweeper._settings import count, rate, seconds
 from hydra_plugins.bayesft_sweeper._stopping import Stopping
 from hydra_plugins.bayesft_sweeper._study import Study
-from hydra_plugins.bayesft_sweeper._told import best_params, short_point, trial_line, violation_of
+from hydra_plugins.bayesft_sweeper._told import (
+    best_params,
+    short_point,
+    trial_line,
+    violation_of,
+    warm_start_line,
+)
 from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
 
 log = logging.getLogger("bayesft.search")
@@ -83,6 +89,7 @@ class Search:
         self.n_trials = count(settings, "n_trials")
         self.n_jobs = count(settings, "n_jobs")
         self.max_failure_rate = rate(settings, "max_failure_rate")
+        self.warm_start = settings["warm_start"]
         self.stopping = Stopping.from_settings(settings)
         self.stopped: str | None = None
         self.constraints = [Constraint.parse(text) for text in settings.get("constraints") or []]
@@ -102,6 +109,8 @@ class Search:
         if start:
             # A key that does not exist is told before any job.
             self._compose([*self.request.fixed, *self.layout.overrides(start[0])])
+        if self.warm_start:
+            self._compose([*self.request.fixed, _taken_up(self.folder)])
         space = Space(self.layout.dimensions)
         storage = settings.get("storage")
         path = Path(storage) if storage else self.folder / "journal.jsonl"
@@ -161,11 +170,13 @@ class Search:
                 return []
             elsewhere = len(self.study.optimizer.pending) - len(self.study.left_over())
             missing = self.n_trials - len(self.study.ended()) - elsewhere
-            return self.study.start(min(self.n_jobs, missing)) if missing > 0 else []
+            if missing <= 0:
+                return []
+            return self.study.start(min(self.n_jobs, missing), warm=self.warm_start)
 
     def _run_batch(self, trials: Sequence[Trial]) -> Sequence[JobReturn]:
         first_job = trials[0].job or 0
-        batch = [[*self.request.fixed, *self.layout.overrides(t.params)] for t in trials]
+        batch = [self._overrides(trial) for trial in trials]
         folders = [self._folder_of(overrides, first_job + i) for i, overrides in enumerate(batch)]
         jobs: Sequence[JobReturn | None]
         try:
@@ -190,8 +201,7 @@ class Search:
     def _collect_left_over(self) -> None:
         """Take in the outcomes of jobs that ended while nobody listened."""
         for trial in self.study.left_over():
-            overrides = [*self.request.fixed, *self.layout.overrides(trial.params)]
-            folder = self._folder_of(overrides, trial.job or 0)
+            folder = self._folder_of(self._overrides(trial), trial.job or 0)
             outcome = outcome_of(None, self.folder / folder)
             if outcome is not None:
                 self._finish(trial, outcome, folder)
@@ -237,6 +247,8 @@ class Search:
         error = "" if best.stderr is None else f" ± {best.stderr:.4f}"
         if insight is not None:
             tell(insight, self.folder)
+        if saved := warm_start_line(self.study.ended()):
+            log.info("%s", saved)
         log.info("Best: trial %d, %.4f%s", best.number, best.value, error)
         for constraint in self.constraints:
             if missed := violation_of(best, constraint):
@@ -256,6 +268,13 @@ class Search:
         )
         return best
 
+    def _overrides(self, trial: Trial) -> list[str]:
+        overrides = [*self.request.fixed, *self.layout.overrides(trial.params)]
+        if trial.source is None:
+            return overrides
+        source = next(each for each in self.study.trials if each.number == trial.source)
+        return [*overrides, _taken_up(self.folder / source.folder)]
+
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the config of a job; raises Hydra's own error if it cannot be composed."""
         return self.loader.load_sweep_config(self.config, list(overrides))
@@ -266,6 +285,12 @@ class Search:
             config.hydra.job.id = job
             config.hydra.job.num = job
         return str(config.hydra.sweep.subdir)
+
+
+def _taken_up(folder: Path) -> str:
+    """Return the override that has a job start from the weights in `folder`."""
+    path = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    return f"warm_start.folder='{path}'"
 
 
 @contextmanager

@@ -51,6 +51,24 @@ def short_point(params: Mapping[str, Any], layout: Layout) -> str:
     return " ".join(parts)
 
 
+def warm_start_line(trials: Sequence[Trial]) -> str | None:
+    """Say what starting from other trials' weights has saved, or None if none did."""
+    times = {True: [], False: []}
+    for trial in trials:
+        if trial.state == "finished" and trial.seconds is not None:
+            times[trial.source is not None].append(trial.seconds)
+    warm, cold = times[True], times[False]
+    if not warm or not cold:
+        return None
+    each = sum(cold) / len(cold)
+    line = (
+        f"Warm starts: {len(warm)} of {len(trials)} trials started from another's weights and took "
+        f"{_duration(sum(warm) / len(warm))} each, the others {_duration(each)}"
+    )
+    saved = each * len(warm) - sum(warm)
+    return line + (f": {_duration(saved)} saved" if saved > 0 else ": nothing saved")
+
+
 def best_params(params: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
     """Return a point by config key, each vector as one list."""
     point = {v.key: [params[name] for name in v.elements] for v in layout.vectors}

@@ -33,6 +33,9 @@ class BayesFTSweeperConf:
     patience: int | None = None
     # Stop when the next trial is expected to gain less than this, in units of the value.
     min_improvement: float | None = None
+    # Whether a trial of the Gaussian process takes up the nearest finished one: the job gets
+    # that one's folder as `warm_start.folder`, a key that the application has to have.
+    warm_start: bool = False
     # The part of n_trials that may fail before the search gives up.
     max_failure_rate: float = 0.3
     # Seconds after which another process's trials are free if it gave no sign of life.
