@@ -10,6 +10,7 @@ from pytorch_lightning.loggers import CSVLogger
 from callbacks.wandb_drift_curve import WandbDriftCurve
 from callbacks.wandb_logger import WandbRunLogger, offline_reason
 from tests.callbacks.test_drift_evaluation import drift_evaluation
+from tests.callbacks.test_dropout_search import search as dropout_search
 from tests.helpers.trainings import digits, erm, trainer
 from tests.helpers.wandb_file import read_run
 
@@ -39,6 +40,18 @@ def test_a_run_offline_holds_rates_curve_config_and_group(no_key, tmp_path, capl
     assert json.loads(config["dropout"]) == [0.1, 0.4]
     assert 0 <= json.loads(history["val/drift_acc"]) <= 1
     assert any("drift_curve" in key for key in history)
+
+
+def test_a_search_while_training_shows_its_vector_and_what_it_learnt(no_key, tmp_path):
+    logger = WandbRunLogger(project="p", save_dir=str(tmp_path))
+    run = trainer(tmp_path, dropout_search(), max_epochs=11, logger=logger)
+    run.fit(erm(), digits())
+    logger.close()
+    [path] = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    _, _, history = read_run(path)
+    assert 0 <= json.loads(history["search/dropout/fc1"]) <= 0.8
+    assert 0 <= json.loads(history["search/objective"]) <= 1
+    assert any("search/insight" in key for key in history)
 
 
 def test_two_trainings_in_one_process_are_two_runs(no_key, tmp_path):
