@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from bayesft.bo import write_journal
+from bayesft.bo import JOURNAL, write_journal
 from bayesft.drift import Drift, check_sigma
 from bayesft.errors import SettingError
 from bayesft.methods import ERM
@@ -17,14 +17,13 @@ from bayesft.methods.snapshot import parameters_of, put_back, shrink_towards, ta
 from bayesft.models.dropout import Rates, set_dropout, sites
 from bayesft.report.learnt import FIGURE, look, tell
 from bayesft.report.results import ALTERNATING, RESULTS, write_results
+from bayesft.report.tables import short_vector
 from bayesft.robustness import Score, accuracy
 from bayesft.robustness.amount import amount
 from bayesft.robustness.backends import AUTO, check_backend
 from callbacks.measuring import measure, only_loader
 
 log = logging.getLogger("bayesft.search")
-
-JOURNAL = "journal.jsonl"
 
 # In a Lightning checkpoint.
 _STATE = "bayesft_dropout_search"
@@ -73,7 +72,8 @@ class DropoutSearch(pl.Callback):
         undo_below: a trial that measures less than this part of the one before is undone: the
             weights and the optimiser's state from before it come back. 0 for never.
         keep_weights: the part of the weights that a trial, and the last phase, starts with;
-            1 trains on without a break, 0 starts each from the initial weights.
+            1 trains on without a break, 0 starts each from the initial weights. A last
+            phase shorter than a trial trains on without a break.
         search_seed: of the search.
         draws: chips per measurement.
         images_per_draw: fresh images for each; None with `target_stderr` alone.
@@ -102,7 +102,7 @@ class DropoutSearch(pl.Callback):
         low: float = 0.0,
         high: float = 0.8,
         warmup_dropout: Rates = 0.0,
-        start: Sequence[Rates] = (0.2,),
+        start: Sequence[Rates] = (0.2, 0.4),
         n_initial: int = 8,
         changing: bool = True,
         undo_below: float = 0.9,
@@ -133,6 +133,7 @@ class DropoutSearch(pl.Callback):
             "n_initial": n_initial,
             "changing": changing,
             "undo_below": undo_below,
+            "keep_weights": keep_weights,
             "seed": search_seed,
         }
         self.amount = amount(draws, images_per_draw, target_stderr)
@@ -143,11 +144,6 @@ class DropoutSearch(pl.Callback):
         self.search: Alternating | None = None
         self._loaded: dict[str, Any] | None = None
         self._before: dict[str, Any] | None = None
-        if not 0 <= keep_weights <= 1:
-            raise SettingError(
-                f"Expected `keep_weights` to be from 0 to 1, but got {keep_weights!r}."
-            )
-        self.keep_weights = keep_weights
         self._initial: dict[str, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -232,7 +228,7 @@ class DropoutSearch(pl.Callback):
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=trainer.global_step)
             outcome = trial.reason or f"{curve.mean:.4f} ± {curve.stderr:.4f}"
-            log.info("trial %3d  %s  %s", trial.number, _shown(rates.values()), outcome)
+            log.info("trial %3d  %s  %s", trial.number, short_vector(rates.values()), outcome)
 
     def _next(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Begin the next trial, or the last phase, with the same vector in every process."""
@@ -247,7 +243,7 @@ class DropoutSearch(pl.Callback):
             best = self.search.best().number if first else None
             self.search.conclude(trainer.strategy.broadcast(best))
         self._set_vector(module)
-        shrink_towards(module, self._initial, self.keep_weights)
+        shrink_towards(module, self._initial, self.search.kept_part)
         if first:
             self._write(trainer)
 
@@ -258,17 +254,16 @@ class DropoutSearch(pl.Callback):
         folder.mkdir(parents=True, exist_ok=True)
         header = {"space": search.space.to_json(), "direction": "maximize", "seed": search.seed}
         write_journal(folder / JOURNAL, header, search.trials)
-        ended = [trial for trial in search.trials if trial.state != "running"]
-        kept = [trial for trial in ended if trial.state == "finished"]
-        if not kept:
+        best = search.incumbent or search.best()
+        if best is None:
             return
         insight, learnt = look(search.optimizer) if search.incumbent else (None, None)
-        best = search.incumbent or max(kept, key=lambda trial: trial.value)
+        ended = [trial for trial in search.trials if trial.state != "running"]
         point = {"model.dropout": list(search.vector_of(best))}
         write_results(folder, ended, best, point, kind=ALTERNATING, insight=learnt)
         if search.incumbent is None:
             return
-        log.info("The last phase, with trial %d: %s", best.number, _shown(search.vector))
+        log.info("The last phase, with trial %d: %s", best.number, short_vector(search.vector))
         if insight is not None:
             tell(insight, folder)
             for logger in trainer.loggers:
@@ -292,10 +287,10 @@ class DropoutSearch(pl.Callback):
         return Phases.of_training(total_steps=int(steps), max_epochs=epochs, **self.lengths)
 
     def _check_alone(self, trainer: pl.Trainer) -> None:
-        others = [each for each in trainer.callbacks if isinstance(each, DropoutSearch)]
-        if len(others) > 1:
+        searches = [each for each in trainer.callbacks if isinstance(each, DropoutSearch)]
+        if len(searches) > 1:
             raise SettingError(
-                f"{len(others)} callbacks set the dropout rates of one network, and would undo "
+                f"{len(searches)} callbacks set the dropout rates of one network, and would undo "
                 "each other's. Keep one DropoutSearch."
             )
 
@@ -303,7 +298,3 @@ class DropoutSearch(pl.Callback):
 def _network(module: pl.LightningModule) -> Any:
     """Return what has the sites: their names then leave out that a method is around it."""
     return module.model if isinstance(module, ERM) else module
-
-
-def _shown(rates: Any) -> str:
-    return "[" + " ".join(f"{rate:.2f}" for rate in rates) + "]"

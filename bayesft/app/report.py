@@ -15,6 +15,7 @@ from bayesft.app.measure import measured
 from bayesft.locks import Lock
 from bayesft.methods import load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
+from bayesft.report.learnt import FIGURE
 from bayesft.report.results import ALTERNATING, RESULTS
 from bayesft.report.tables import add_mean_row
 from bayesft.robustness import Curve, paired_difference
@@ -77,7 +78,7 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
         "",
         *_again(best),
         f"Figure:  {figure}",
-        *([f"Insight: {insight}"] if (insight := sweep_dir / "insight.png").exists() else []),
+        *([f"Insight: {insight}"] if (insight := sweep_dir / FIGURE).exists() else []),
         f"Results: {sweep_dir / RESULTS}",
         f"Trials:  {sweep_dir}",
     )

@@ -24,7 +24,7 @@ from bayesft.bo.errors import (
     TrialError,
 )
 from bayesft.bo.insight import Calibration, Influence, Insight, Slice
-from bayesft.bo.journal import Journal, check_space, write_journal
+from bayesft.bo.journal import JOURNAL, Journal, check_space, write_journal
 from bayesft.bo.space import Categorical, Dimension, Integer, Real, Space
 from bayesft.bo.trial import Trial
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayesft.bo.optimizer import Optimizer
 
 __all__ = [
+    "JOURNAL",
     "Calibration",
     "Categorical",
     "Constraint",

@@ -82,21 +82,42 @@ def apply(event: Mapping[str, Any], trials: Mapping[int, Trial]) -> Trial:
 
 def events_of(trial: Trial) -> list[dict[str, Any]]:
     """Return the events that make `trial` what it is: its `ask`, and how it ended."""
-    asked = {
-        "event": "ask", "number": trial.number, "params": trial.params,
-        "job": trial.job, "worker": trial.worker, "time": trial.started,
-    }  # fmt: skip
-    optional = {"source": trial.source, "progress": trial.progress}
-    asked |= {name: value for name, value in optional.items() if value is not None}
-    ended = {
-        "number": trial.number, "seconds": trial.seconds, "folder": trial.folder,
-        "extra": trial.extra,
-    }  # fmt: skip
+    asked = ask_event(
+        trial.number,
+        trial.params,
+        job=trial.job,
+        worker=trial.worker,
+        started=trial.started,
+        source=trial.source,
+        progress=trial.progress,
+    )
+    events = [asked]
+    ended = {"number": trial.number, "seconds": trial.seconds, "folder": trial.folder}
+    ended["extra"] = trial.extra
     if trial.state == "finished":
-        return [asked, {"event": "tell", **ended, "value": trial.value, "stderr": trial.stderr}]
+        events.append({"event": "tell", "value": trial.value, "stderr": trial.stderr, **ended})
     if trial.state == "failed":
-        return [asked, {"event": "fail", **ended, "reason": trial.reason}]
-    return [asked]
+        events.append({"event": "fail", "reason": trial.reason, **ended})
+    return events
+
+
+def ask_event(
+    number: int,
+    params: Mapping[str, Any],
+    *,
+    job: int | None,
+    worker: str | None,
+    started: float | None,
+    source: int | None,
+    progress: float | None,
+) -> dict[str, Any]:
+    """Return the event that starts a trial; what only some trials have is left out of others."""
+    optional = {"source": source, "progress": progress}
+    return {
+        "event": "ask", "number": number, "params": dict(params),
+        "job": job, "worker": worker, "time": started,
+        **{name: value for name, value in optional.items() if value is not None},
+    }  # fmt: skip
 
 
 def parse(data: bytes, path: Path) -> tuple[dict[str, Any], dict[int, Trial], int]:

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from bayesft.bo.errors import JournalError, SpaceError
-from bayesft.bo.events import VERSION, apply, encode_line, events_of, parse
+from bayesft.bo.events import VERSION, apply, ask_event, encode_line, events_of, parse
 from bayesft.bo.space import Space
 from bayesft.bo.trial import Trial
 from bayesft.locks import Lock
+
+JOURNAL = "journal.jsonl"
+"""The file's name in a search's folder, unless another is given."""
 
 
 class Journal:
@@ -127,12 +130,16 @@ class Journal:
                 the file cannot be written; then the file is as it was.
         """
         started = time.time() if started is None else started
-        optional = {"source": source, "progress": progress}
-        return self._append({
-            "event": "ask", "number": number, "params": dict(params),
-            "job": job, "worker": worker, "time": started,
-            **{name: value for name, value in optional.items() if value is not None},
-        })  # fmt: skip
+        event = ask_event(
+            number,
+            params,
+            job=job,
+            worker=worker,
+            started=started,
+            source=source,
+            progress=progress,
+        )
+        return self._append(event)
 
     def record_tell(
         self,

@@ -5,34 +5,26 @@ space, the settings and the seed, so that an optimiser rebuilt from a journal
 goes on exactly as the one that wrote it.
 """
 
-import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
 from bayesft.bo.acquisition import suggest
+from bayesft.bo.belief import Belief, encode
 from bayesft.bo.constraint import Constraint, least_violating
 from bayesft.bo.errors import (
     InsightError,
     OptimizerError,
     OptimizerWarning,
-    SpaceError,
     SurrogateError,
 )
 from bayesft.bo.explain import explain
 from bayesft.bo.insight import Insight
 from bayesft.bo.isolation import derive_seed, isolated
 from bayesft.bo.sobol import sobol_row
-from bayesft.bo.space import Real, Space
-from bayesft.bo.surrogate import FIT_ERRORS, Surrogate, fit, posterior
+from bayesft.bo.space import Space
+from bayesft.bo.surrogate import FIT_ERRORS
 from bayesft.bo.trial import Trial
-
-PROGRESS = "progress"
-"""The name of the dimension that a search while training adds to its surrogate."""
 
 
 class Optimizer:
@@ -101,12 +93,7 @@ class Optimizer:
         if not isinstance(seed, int) or isinstance(seed, bool):
             raise OptimizerError(f"Expected `seed` to be an integer, but got {seed!r}.")
         for index, params in enumerate(start):
-            _encode(space, params, f"`start`, point {index}")
-        if changing and PROGRESS in space.dimensions:
-            raise OptimizerError(
-                f"The space has a dimension {PROGRESS!r}, which is what a search while training "
-                "calls how far that has come. Give the dimension another name."
-            )
+            encode(space, params, f"`start`, point {index}")
         self.space = space
         self.direction = direction
         self.n_initial = n_initial
@@ -114,12 +101,10 @@ class Optimizer:
         self.start = tuple(dict(params) for params in start)
         self.constraints = tuple(constraints)
         self.changing = changing
-        self._surface = space
-        if changing:
-            self._surface = Space({**space.dimensions, PROGRESS: Real(0.0, 1.0)})
+        self._belief = Belief(
+            space, sign=self._sign, seed=seed, constraints=self.constraints, changing=changing
+        )
         self._trials: dict[int, Trial] = {}
-        self._rows: dict[int, list[float]] = {}
-        self._surrogates: tuple[Surrogate, ...] = ()
         self._next: tuple[float | None, dict[str, Any], float | None] | None = None
         for trial in trials:
             self.tell(trial)
@@ -174,20 +159,17 @@ class Optimizer:
                 its point is not in the space, or it lacks a `progress` that is needed.
         """
         self._check_progress(trial.progress)
-        row = _encode(self.space, trial.params, f"Trial {trial.number}")
+        row = encode(self.space, trial.params, f"Trial {trial.number}")
         before = self._trials.get(trial.number)
         if before is not None and before.state == "finished":
             raise OptimizerError(f"Trial {trial.number} is already finished; it can be told once.")
-        if before is not None and self._rows[trial.number] != row:
+        if before is not None and self.space.encode(before.params) != row:
             raise OptimizerError(
                 f"Trial {trial.number}: expected the point that was asked, {before.params}, "
                 f"but got {trial.params}."
             )
-        if trial.state != "running" or (before is not None and before.state != "running"):
-            self._surrogates = ()
         self._next = None
         self._trials[trial.number] = trial
-        self._rows[trial.number] = row
 
     def expected_improvement(self, *, progress: float | None = None) -> float | None:
         """Return what the next trial is expected to gain over the best, in units of the value.
@@ -220,7 +202,7 @@ class Optimizer:
         if len(finished) >= max(2, self.n_initial):
             with isolated(derive_seed(self.seed, "best")):
                 try:
-                    scores = self._worth(candidates, progress).tolist()
+                    scores = self._belief.worth(candidates, self._ended(), progress).tolist()
                 except (*FIT_ERRORS, SurrogateError) as error:
                     _warn(f"The best trial is the one with the best value: {error}")
         return candidates[scores.index(max(scores))]
@@ -230,8 +212,9 @@ class Optimizer:
         finished = [trial for trial in self.trials if trial.state == "finished"]
         if not finished:
             return None
-        row = _tensor(_encode(self.space, params, "The point"))
-        distances = (self._rows_of(finished) - row).norm(dim=1)
+        encode(self.space, params, "The point")
+        rows = self._belief.rows([params, *(trial.params for trial in finished)])
+        distances = (rows[1:] - rows[0]).norm(dim=1)
         return finished[int(distances.argmin())]
 
     def insight(self) -> Insight:
@@ -248,27 +231,18 @@ class Optimizer:
         least = max(4, self.n_initial)
         if finished < least:
             raise InsightError(f"{finished} finished trials, at least {least} are needed")
-        surrogate = self._fitted()[0]
+        surrogate = self._belief.fitted(self._ended())[0]
         best = self.best()
         with isolated(derive_seed(self.seed, "insight")):
-            ended = [self._on_surface(trial) for trial in self._ended()]
+            ended = [self._belief.on_surface(trial) for trial in self._ended()]
             # Slices of a surface that changes are through the present.
             now = max(trial.progress for trial in self.trials) if self.changing else None
-            best = self._on_surface(best, now)
-            return explain(surrogate, self._surface, ended, best, sign=self._sign)
+            best = self._belief.on_surface(best, now)
+            return explain(surrogate, self._belief.surface, ended, best, sign=self._sign)
 
     @property
     def _sign(self) -> float:
         return 1.0 if self.direction == "maximize" else -1.0
-
-    def _worth(self, trials: Sequence[Trial], progress: float | None) -> Tensor:
-        """Return the posterior means of the trials' points, as `best` compares them."""
-        moments = [progress]
-        if self.changing and progress is None:
-            moments = [trial.progress for trial in self._ended()]
-        inputs = torch.cat([self._inputs_of(trials, moment) for moment in moments])
-        means = posterior(self._fitted()[0], inputs)[0]
-        return means.reshape(len(moments), len(trials)).mean(0)
 
     def _suggestion(self, progress: float | None) -> tuple[dict[str, Any], float | None]:
         """Return the next trial's point and its expected improvement, found once."""
@@ -287,9 +261,10 @@ class Optimizer:
         if number >= self.n_initial and finished >= 2:
             seed = derive_seed(self.seed, "ask", number)
             with isolated(seed):
-                observed, pending = self._inputs_of(self._ended()), self._inputs_of(self.pending)
+                ended = self._ended()
+                observed, pending = self._belief.inputs(ended), self._belief.inputs(self.pending)
                 try:
-                    surrogate, *slacks = self._fitted()
+                    surrogate, *slacks = self._belief.fitted(ended)
                     found = suggest(
                         surrogate, self.space, observed, pending, seed, slacks, progress
                     )
@@ -301,67 +276,12 @@ class Optimizer:
                 return self.space.decode(row), surrogate.scale * improvement
         seed = derive_seed(self.seed, "sobol")
         with isolated(seed):
-            row = sobol_row(self.space, number, self._rows_of(self.trials), seed)
+            taken = self._belief.rows(trial.params for trial in self.trials)
+            row = sobol_row(self.space, number, taken, seed)
         return self.space.decode(row), None
-
-    def _fitted(self) -> tuple[Surrogate, ...]:
-        """Fit to the ended trials, once for as long as these stay the same.
-
-        The first is of the value, the others of the constraints' slacks.
-        """
-        if not self._surrogates:
-            ended = self._ended()
-            values = [self._sign * trial.value for trial in ended if trial.state == "finished"]
-            worst = min(values)
-            scores = [
-                worst if trial.state == "failed" else self._sign * trial.value for trial in ended
-            ]
-            fits = [self._fit(ended, scores, [trial.stderr for trial in ended])]
-            for constraint in self.constraints:
-                measured = [
-                    trial
-                    for trial in ended
-                    if trial.state == "finished" and constraint.slack(trial.extra) is not None
-                ]
-                # Of one value nothing can be learnt.
-                if len(measured) > 1:
-                    slacks = [constraint.slack(trial.extra) for trial in measured]
-                    stderrs = [constraint.stderr(trial.extra) for trial in measured]
-                    fits.append(self._fit(measured, slacks, stderrs))
-            self._surrogates = tuple(fits)
-        # GPyTorch keeps what it has computed in the model; a copy each time makes
-        # an answer independent of the questions before it, to the bit.
-        return copy.deepcopy(self._surrogates)
-
-    def _fit(
-        self, trials: Sequence[Trial], values: Sequence[float], stderrs: Sequence[float | None]
-    ) -> Surrogate:
-        errors = [float("nan") if stderr is None else stderr for stderr in stderrs]
-        with isolated(derive_seed(self.seed, "fit", len(self._ended()))):
-            inputs = self._inputs_of(trials)
-            return fit(inputs, _tensor(list(values)), _tensor(errors), changing=self.changing)
 
     def _ended(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.state != "running"]
-
-    def _rows_of(self, trials: Iterable[Trial]) -> Tensor:
-        rows = [self._rows[trial.number] for trial in trials]
-        return _tensor(rows).reshape(len(rows), self.space.width)
-
-    def _inputs_of(self, trials: Iterable[Trial], progress: float | None = None) -> Tensor:
-        """Return what the surrogate sees: rows, with each trial's progress or a common one."""
-        trials = tuple(trials)
-        rows = self._rows_of(trials)
-        if not self.changing:
-            return rows
-        moments = [trial.progress if progress is None else progress for trial in trials]
-        return torch.cat([rows, _tensor(moments).reshape(-1, 1)], dim=1)
-
-    def _on_surface(self, trial: Trial, progress: float | None = None) -> Trial:
-        if not self.changing:
-            return trial
-        moment = trial.progress if progress is None else progress
-        return replace(trial, params={**trial.params, PROGRESS: moment})
 
     def _check_progress(self, progress: float | None) -> None:
         if self.changing and progress is None:
@@ -374,17 +294,6 @@ class Optimizer:
                 f"Expected no `progress`, because the value does not change, but got {progress!r}. "
                 "Make the optimiser with changing=True."
             )
-
-
-def _tensor(numbers: list[Any]) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.float64, device="cpu")
-
-
-def _encode(space: Space, params: Mapping[str, Any], what: str) -> list[float]:
-    try:
-        return space.encode(params)
-    except SpaceError as error:
-        raise OptimizerError(f"{what}: {error}") from error
 
 
 def _warn(message: str) -> None:

@@ -37,6 +37,11 @@ class Alternating:
             trial; without, an old observation counts as much as a new one.
         undo_below: a trial is undone if it measures less than this part of the last one
             that was kept; 0 for never.
+        keep_weights: the part of the weights that a trial, and the last phase, starts with.
+
+    Attributes:
+        optimizer: what is asked and told.
+        incumbent: the trial that the last phase keeps to, None before.
 
     Raises:
         SettingError: rates that do not fit the sites, or lie outside of what is searched.
@@ -55,6 +60,7 @@ class Alternating:
         seed: int = 0,
         changing: bool = True,
         undo_below: float = 0.9,
+        keep_weights: float = 0.3,
     ) -> None:
         if not 0 <= low < high < 1:
             raise SettingError(
@@ -63,13 +69,18 @@ class Alternating:
             )
         if not 0 <= undo_below < 1:
             raise SettingError(f"Expected `undo_below` to be in [0, 1), but got {undo_below!r}.")
+        if not 0 <= keep_weights <= 1:
+            raise SettingError(
+                f"Expected `keep_weights` to be from 0 to 1, but got {keep_weights!r}."
+            )
         self.phases = phases
+        self.keep_weights = keep_weights
         self.undo_below = undo_below
         self.names = tuple(f"model.dropout[{site}]" for site in sites)
         self.space = Space({name: Real(low, high) for name in self.names})
         self.warmup = dropout_vector(warmup, sites)
         self.seed = seed
-        self._optimizer = Optimizer(
+        self.optimizer = Optimizer(
             self.space,
             n_initial=n_initial,
             seed=seed,
@@ -79,19 +90,14 @@ class Alternating:
         self.incumbent: Trial | None = None
 
     @property
-    def optimizer(self) -> Optimizer:
-        """What is asked and told."""
-        return self._optimizer
-
-    @property
     def trials(self) -> tuple[Trial, ...]:
         """All trials so far; the last can be running."""
-        return self._optimizer.trials
+        return self.optimizer.trials
 
     @property
     def running(self) -> Trial | None:
         """The trial that is being trained, if the search is on."""
-        return next(iter(self._optimizer.pending), None)
+        return next(iter(self.optimizer.pending), None)
 
     @property
     def vector(self) -> tuple[float, ...]:
@@ -107,16 +113,27 @@ class Alternating:
         running = self.running
         return self.phases.warmup if running is None else self.phases.measured_at(running.number)
 
+    @property
+    def kept_part(self) -> float:
+        """The part of the weights to keep where a trial or the last phase begins.
+
+        All of them if the last phase is shorter than a trial: what went back towards the
+        initial weights could not be learnt again.
+        """
+        left = self.phases.total - self.phases.search_end
+        short = self.incumbent is not None and left < self.phases.every
+        return 1.0 if short else self.keep_weights
+
     def vector_of(self, trial: Trial) -> tuple[float, ...]:
         """Return the rates of a trial, in the order of the sites."""
         return tuple(trial.params[name] for name in self.names)
 
     def suggest(self) -> dict[str, Any] | None:
         """Return the next trial's point, or None if there are no more."""
-        number = self._optimizer.next_number
+        number = self.optimizer.next_number
         if number >= self.phases.trials:
             return None
-        return self._optimizer.ask(progress=self._progress(number))[0]
+        return self.optimizer.ask(progress=self._progress(number))[0]
 
     def begin(self, point: Mapping[str, Any]) -> Trial:
         """Take `point` as the next trial's, which trains from now on.
@@ -124,9 +141,9 @@ class Alternating:
         In a training of several processes one suggests, and all of them begin.
         """
         running = self.running
-        number = self._optimizer.next_number if running is None else running.number
+        number = self.optimizer.next_number if running is None else running.number
         trial = Trial(number, dict(point), started=time.time(), progress=self._progress(number))
-        self._optimizer.tell(trial)
+        self.optimizer.tell(trial)
         return trial
 
     def end(self, value: float, stderr: float) -> Trial:
@@ -136,7 +153,7 @@ class Alternating:
         ended = replace(
             running, state="finished", value=value, stderr=stderr, seconds=seconds, folder="."
         )
-        self._optimizer.tell(ended)
+        self.optimizer.tell(ended)
         return ended
 
     def undo(self, reason: str) -> Trial:
@@ -144,17 +161,21 @@ class Alternating:
         running = self.running
         seconds = time.time() - running.started
         ended = replace(running, state="failed", reason=reason, seconds=seconds, folder=".")
-        self._optimizer.tell(ended)
+        self.optimizer.tell(ended)
         return ended
 
     def too_bad(self, value: float) -> str | None:
         """Say why a trial that measured `value` is to be undone, or None if it is not.
 
-        That is when the value is less than `undo_below` times the last kept trial's. A
-        vector that ruins the weights would otherwise ruin all trials after it.
+        That is when the value is less than `undo_below` times the last kept trial's, or as
+        far below it if that is negative. A vector that ruins the weights would otherwise
+        ruin all trials after it.
         """
         kept = [trial for trial in self.trials if trial.state == "finished"]
-        if not kept or value >= self.undo_below * kept[-1].value:
+        if not kept or not self.undo_below:
+            return None
+        last = kept[-1].value
+        if value >= last - (1 - self.undo_below) * abs(last):
             return None
         return (
             f"measured {value:.4f}, less than {self.undo_below:g} times the {kept[-1].value:.4f} "
@@ -162,8 +183,8 @@ class Alternating:
         )
 
     def best(self) -> Trial | None:
-        """Return the trial to believe in at the present, or None if none has ended."""
-        return self._optimizer.best()
+        """Return the trial to believe in, or None if none has been kept."""
+        return self.optimizer.best()
 
     def conclude(self, number: int) -> None:
         """Keep to trial `number` from now on."""
@@ -196,12 +217,12 @@ class Alternating:
                 + "\nGo on with the settings of that training, which stand in its config.yaml."
             )
         for trial in state["trials"]:
-            self._optimizer.tell(Trial(**trial))
+            self.optimizer.tell(Trial(**trial))
         if state["incumbent"] is not None:
             self.conclude(state["incumbent"])
 
     def _settings(self) -> dict[str, Any]:
-        optimizer = self._optimizer
+        optimizer = self.optimizer
         return {
             "phases": asdict(self.phases),
             "space": self.space.to_json(),
@@ -209,10 +230,13 @@ class Alternating:
             "seed": self.seed,
             "changing": optimizer.changing,
             "undo_below": self.undo_below,
+            "keep_weights": self.keep_weights,
+            "warmup": list(self.warmup),
+            "start": [list(point.values()) for point in optimizer.start],
         }
 
     def _progress(self, number: int) -> float | None:
-        return (number + 1) / self.phases.trials if self._optimizer.changing else None
+        return (number + 1) / self.phases.trials if self.optimizer.changing else None
 
     def _point(self, rates: Sequence[float]) -> dict[str, float]:
         return dict(zip(self.names, rates, strict=True))

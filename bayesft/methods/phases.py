@@ -2,14 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from bayesft.errors import SettingError
-
-Phase = Literal["warmup", "search", "last"]
 
 # Of a cycle, the part in which the learning rate rises; and the rate that it begins with.
 _RISE = 0.3
@@ -100,12 +97,6 @@ class Phases:
     def search_end(self) -> int:
         """The first step of the last phase."""
         return self.warmup + self.trials * self.every
-
-    def at(self, step: int) -> Phase:
-        """Return the phase that the step after `step` steps belongs to."""
-        if step < self.warmup:
-            return "warmup"
-        return "search" if step < self.search_end else "last"
 
     def measured_at(self, trial: int) -> int:
         """Return after how many steps trial number `trial` is measured."""

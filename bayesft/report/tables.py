@@ -1,6 +1,6 @@
 """Tables for a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -42,6 +42,11 @@ def difference_line(difference: Difference, name: str, baseline: str) -> str:
         f"{name} − {baseline} = {difference.value:+.4f} ± {difference.stderr:.4f} "
         f"on the same chips and images: {errors:+.1f} standard errors"
     )
+
+
+def short_vector(rates: Iterable[float]) -> str:
+    """Return rates in few characters: `[0.20 0.45]`."""
+    return "[" + " ".join(f"{rate:.2f}" for rate in rates) + "]"
 
 
 def show(*what: RenderableType) -> None:

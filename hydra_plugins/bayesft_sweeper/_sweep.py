@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bayesft.bo import Constraint, Space, Trial
+from bayesft.bo import JOURNAL, Constraint, Space, Trial
 from bayesft.errors import BayesFTError, reason_of
 from bayesft.folders import make_writable
 from bayesft.report.learnt import look, tell
@@ -113,7 +113,7 @@ class Search:
             self._compose([*self.request.fixed, _taken_up(self.folder)])
         space = Space(self.layout.dimensions)
         storage = settings.get("storage")
-        path = Path(storage) if storage else self.folder / "journal.jsonl"
+        path = Path(storage) if storage else self.folder / JOURNAL
         make_writable(self.folder, "hydra.sweep.dir")
         make_writable(path.parent, "hydra.sweeper.storage")
         self.study = Study.load(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bayesft.bo import Constraint, Trial, is_feasible
+from bayesft.report.tables import short_vector
 from hydra_plugins.bayesft_sweeper._vectors import Layout
 
 
@@ -40,10 +41,7 @@ def violation_of(trial: Trial, constraint: Constraint) -> str:
 
 def short_point(params: Mapping[str, Any], layout: Layout) -> str:
     """Return a point in few characters: vectors as bare lists, scalars by their last word."""
-    parts = [
-        "[" + " ".join(f"{params[name]:.2f}" for name in vector.elements) + "]"
-        for vector in layout.vectors
-    ]
+    parts = [short_vector(params[name] for name in vector.elements) for vector in layout.vectors]
     for key in layout.scalars:
         value = params[key]
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bayesft.bo import optimizer as module
+from bayesft.bo import belief
 from bayesft.bo.errors import InsightError, SurrogateError
 from bayesft.bo.explain import leave_one_out, log_length_scale_covariance
 from bayesft.bo.insight import Calibration
@@ -81,7 +81,7 @@ def test_choices_count_as_one_dimension_and_one_choice_as_none(mixed):
 
 
 def test_the_importance_of_a_number_is_the_inverse_length_scale(mixed):
-    scales = length_scales(mixed._fitted()[0])
+    scales = length_scales(mixed._belief.fitted(mixed._ended())[0])
     found = {i.name: i.importance for i in mixed.insight().influences}
     assert found["rate"] == pytest.approx(1 / scales[0])
     two = sorted(1 / scale**2 for scale in scales[3:6])[1:]
@@ -103,7 +103,9 @@ def test_slices_are_the_posterior_through_the_best_point_in_the_users_units(mixe
     for influence in insight.influences:
         line = influence.slice
         points = [MIXED.encode({**best.params, influence.name: value}) for value in line.values]
-        mean, sd = posterior(mixed._fitted()[0], torch.tensor(points, dtype=torch.float64))
+        mean, sd = posterior(
+            mixed._belief.fitted(mixed._ended())[0], torch.tensor(points, dtype=torch.float64)
+        )
         assert line.means == pytest.approx(mean.tolist())
         assert line.sds == pytest.approx(sd.tolist())
         assert influence.effect == pytest.approx(max(line.means) - min(line.means))
@@ -254,7 +256,7 @@ def test_a_failed_fit_is_one_clear_error(monkeypatch):
         raise SurrogateError("not positive definite")
 
     optimizer = told(cube(1), lambda x0: x0, 9)
-    monkeypatch.setattr(module, "fit", fail)
+    monkeypatch.setattr(belief, "fit", fail)
     with pytest.raises(SurrogateError, match="not positive definite"):
         optimizer.insight()
 
@@ -314,7 +316,7 @@ def test_pure_noise_is_not_read():
 def test_noise_that_is_said_to_be_less_than_it_is_in_one_place_is_found_overconfident():
     """Wrong hyperparameters: the noise of a fit to smooth values, then noisy ones."""
     optimizer = told(cube(1), lambda x0: 3 * x0, 30, noise=0, stderr=0.001)
-    surrogate = optimizer._fitted()[0]
+    surrogate = optimizer._belief.fitted(optimizer._ended())[0]
     luck = torch.Generator().manual_seed(0)
     noise = torch.randn(30, generator=luck, dtype=torch.float64)
     surrogate.gp.train_targets = surrogate.gp.train_targets + 0.2 * noise

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from bayesft.bo import belief
 from bayesft.bo import optimizer as module
 from bayesft.bo.errors import OptimizerError, OptimizerWarning, SurrogateError
 from bayesft.bo.journal import Journal
@@ -244,7 +245,7 @@ def test_a_failed_fit_falls_back_on_sobol_points_with_a_warning(monkeypatch):
         raise SurrogateError("no fit today")
 
     optimizer = _searched(PLANE, _hill, 4, n_initial=4)
-    monkeypatch.setattr(module, "fit", fail)
+    monkeypatch.setattr(belief, "fit", fail)
     with pytest.warns(OptimizerWarning, match="Trial 4 is a Sobol point: no fit today"):
         [params] = optimizer.ask()
     assert params not in [trial.params for trial in optimizer.trials[:4]]

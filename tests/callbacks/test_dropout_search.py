@@ -156,6 +156,25 @@ def test_a_trial_starts_part_of_the_way_to_the_initial_weights(tmp_path):
     assert same(starts.start[2], starts.end[1])
 
 
+def test_a_last_phase_too_short_to_learn_again_keeps_the_weights(tmp_path):
+    module = erm(optimizer=adam())
+    found = {}
+
+    class Ends(pl.Callback):
+        def on_train_batch_end(self, trainer, module, *args):
+            if trainer.current_epoch == 8:
+                found["learnt"] = weights(module)
+
+        def on_train_end(self, trainer, module):
+            found["kept"] = weights(module)
+
+    # Before the search in the list, so that it sees what the last trial has learnt.
+    callback = search(keep_weights=0.0, undo_below=0.0)
+    trainer(tmp_path, Ends(), callback, max_epochs=9).fit(module, digits())
+    assert callback.search.incumbent is not None
+    assert same(found["learnt"], found["kept"])
+
+
 def fitted(folder, *, until=None, resume=None, **settings):
     """Train for 11 epochs, or until one has ended; return the callback and the weights."""
 
@@ -197,11 +216,16 @@ def test_a_run_cut_at_any_epoch_and_resumed_is_the_same_to_the_bit(tmp_path):
 
 
 SCRIPT = """
-import json, sys, torch
+import json, os, sys, torch
+from bayesft.methods.alternating import Alternating
 from tests.callbacks.test_dropout_search import search
 from tests.helpers.trainings import digits, erm, trainer
 
 torch.set_num_threads(1)
+if os.environ.get("LOCAL_RANK") == "1":
+    def forbidden(self):
+        raise AssertionError("the first process alone asks")
+    Alternating.suggest = Alternating.best = forbidden
 callback = search()
 run = trainer(sys.argv[1], callback, max_epochs=11, strategy="ddp", devices=2)
 module = erm()
@@ -269,16 +293,18 @@ def test_what_cannot_be_searched_is_told_before_the_first_step(tmp_path):
     refused("0 <= low < high < 1", search(low=0.5, high=0.2))
     refused("to have 2 rates", search(start=[[0.1, 0.2, 0.3]]))
     refused(r"`start`, point 0.*0\.9", search(start=[0.9]))
-    with pytest.raises(SettingError, match=r"`keep_weights` to be from 0 to 1, but got 1\.5"):
-        search(keep_weights=1.5)
+    refused(r"`keep_weights` to be from 0 to 1, but got 1\.5", search(keep_weights=1.5))
     refused(r"`undo_below` to be in \[0, 1\)", search(undo_below=1.0))
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")
 def test_a_checkpoint_of_another_search_is_refused(tmp_path):
     fitted(tmp_path, until=4)
+    last = tmp_path / "checkpoints" / "last.ckpt"
     with pytest.raises(SettingError, match=r"searches in another way:\n  n_initial: 3 here, 2 in"):
-        fitted(tmp_path, resume=tmp_path / "checkpoints" / "last.ckpt", n_initial=3)
+        fitted(tmp_path, resume=last, n_initial=3)
+    with pytest.raises(SettingError, match=r"keep_weights: 0\.5 here, 0\.3 in the checkpoint"):
+        fitted(tmp_path, resume=last, keep_weights=0.5)
 
 
 def test_a_checkpoint_without_a_search_is_refused(tmp_path):
