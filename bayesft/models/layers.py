@@ -1,5 +1,7 @@
 """The layers that a config chooses by name."""
 
+import math
+
 from torch import nn
 
 from bayesft.errors import SettingError
@@ -12,7 +14,10 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
 }
 
-NORMS = ("none", "batch", "layer")
+NORMS = ("none", "batch", "layer", "group", "instance")
+
+# Of channels; as many of them as divide the width.
+_GROUPS = 32
 
 
 def activation_layer(name: str) -> nn.Module:
@@ -31,8 +36,18 @@ def activation_layer(name: str) -> nn.Module:
 def norm_layer(name: str, width: int, *, images: bool = False) -> nn.Module:
     """Return a new normalisation over `width` features, or `width` channels of feature maps.
 
-    `layer` over feature maps normalises all channels and places of an image
-    together, as `GroupNorm` with one group.
+    Each starts as scale 1 and shift 0 and draws no random number, so that networks that
+    differ in their norm alone start with the same weights.
+
+    Args:
+        name: `none`; `batch` (Ioffe and Szegedy, 2015); `layer` (Ba et al., 2016), over
+            all channels and places of an image together; `group` (Wu and He, 2018), in
+            gcd(width, 32) groups of channels; `instance` (Ulyanov et al., 2016), each
+            channel of an image by itself. A vector has one value per channel, which that
+            would turn into 0: there `instance` takes the vector as one channel, without
+            a scale and a shift for each feature.
+        width: features or channels.
+        images: whether the input is feature maps, `(n, width, h, w)`, or `(n, width)`.
 
     Raises:
         SettingError: `name` is not known; the message lists those that are.
@@ -43,4 +58,10 @@ def norm_layer(name: str, width: int, *, images: bool = False) -> nn.Module:
         return nn.BatchNorm2d(width) if images else nn.BatchNorm1d(width)
     if name == "layer":
         return nn.GroupNorm(1, width) if images else nn.LayerNorm(width)
+    if name == "group":
+        return nn.GroupNorm(math.gcd(width, _GROUPS), width)
+    if name == "instance":
+        if images:
+            return nn.InstanceNorm2d(width, affine=True)
+        return nn.LayerNorm(width, elementwise_affine=False)
     raise SettingError(f"Expected `model.norm` to be one of {', '.join(NORMS)}, but got {name!r}.")

@@ -31,7 +31,7 @@ class LeNet5(nn.Module):
         image_size: their height and width in pixels, at least 12.
         num_classes: logits.
         activation: relu, elu, gelu, leaky_relu or tanh.
-        norm: none, batch or layer.
+        norm: none, batch, layer, group or instance; see `norm_layer`.
         dropout: a rate, a vector, or a mapping from site to rate.
 
     Raises:

@@ -25,7 +25,7 @@ class MLP(nn.Module):
         hidden: the widths of the hidden layers; the paper's network is (192, 32)
             on 784 inputs. Its number is the depth.
         activation: relu, elu, gelu, leaky_relu or tanh.
-        norm: none, batch or layer.
+        norm: none, batch, layer, group or instance; see `norm_layer`.
         dropout: a rate, a vector, or a mapping from site to rate.
 
     Raises:

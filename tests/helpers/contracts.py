@@ -146,7 +146,7 @@ class NetworkContract:
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
     @pytest.mark.parametrize("activation", ["relu", "elu", "gelu", "leaky_relu", "tanh"])
-    @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+    @pytest.mark.parametrize("norm", ["none", "batch", "layer", "group", "instance"])
     def test_every_parameter_learns(self, activation, norm):
         torch.manual_seed(0)
         model = self.make(activation=activation, norm=norm, dropout=0.1).train()
@@ -167,7 +167,7 @@ class NetworkContract:
             ({"dropout": "0.1"}, "but got '0.1'"),
             ({"dropout": {"nowhere": 0.1}}, "names the site 'nowhere'; the sites are"),
             ({"activation": "swish"}, "`model.activation` to be one of relu.*'swish'"),
-            ({"norm": "group"}, "`model.norm` to be one of none.*'group'"),
+            ({"norm": "spectral"}, "`model.norm` to be one of none.*'spectral'"),
         ],
     )
     def test_bad_settings_are_named(self, settings, message):
