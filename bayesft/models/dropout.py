@@ -13,6 +13,9 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from bayesft.errors import SettingError
 
+ADDED = "dropout_sites"
+"""Where a network holds the sites that `add_sites` gave it."""
+
 Rates = float | Sequence[float] | Mapping[str, float]
 """One rate for all sites, one for each in their order, or some by name."""
 
@@ -20,12 +23,12 @@ Rates = float | Sequence[float] | Mapping[str, float]
 def sites(model: nn.Module) -> dict[str, _DropoutNd]:
     """Return the dropout modules of `model` by name, in the order of their definition.
 
-    A site's name is its path in the network; the networks here keep theirs in a
-    `ModuleDict` called `dropout`, and that first word is left out. A module used
-    twice is one site.
+    A site's name is its path in the network. What holds nothing but sites is left out
+    of it: `dropout`, as the networks here call theirs, and `dropout_sites`, which `add_sites`
+    makes. A module used twice is one site.
     """
     return {
-        path.removeprefix("dropout."): module
+        path.removeprefix("dropout.").removeprefix(f"{ADDED}."): module
         for path, module in model.named_modules()
         if isinstance(module, _DropoutNd)
     }
@@ -58,7 +61,8 @@ def set_dropout(model: nn.Module, dropout: Rates) -> None:
     if not found and not _asks_for_nothing(dropout):
         raise SettingError(
             f"`model.dropout` is {dropout!r}, but {type(model).__name__} has no dropout site. "
-            "Put nn.Dropout modules where it should have rates."
+            "Put nn.Dropout modules where it should have rates, or let sites be added: "
+            "model.sites=block."
         )
     vector = dropout_vector(dropout, tuple(found), current=get_dropout(model))
     for module, rate in zip(found.values(), vector, strict=True):

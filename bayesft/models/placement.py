@@ -1,0 +1,274 @@
+"""Giving dropout sites to a network that was written without them."""
+
+import contextlib
+import difflib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from bayesft.errors import SettingError, reason_of
+from bayesft.models.blocks import Block, Host, find_blocks
+from bayesft.models.dropout import ADDED, Rates, set_dropout
+
+TIES = ("block", "stage")
+_SHOWN = 6
+
+
+class SiteWarning(UserWarning):
+    """Some blocks of a network have no place for a site."""
+
+
+class SiteDropout(_DropoutNd):
+    """The dropout of an added site; it can serve several places with one rate.
+
+    On a feature map whole channels are dropped, in other values single numbers. Each use
+    draws anew.
+    """
+
+    def forward(self, value: Tensor, channel_axis: int | None = None) -> Tensor:
+        if channel_axis is None:
+            return nn.functional.dropout(value, self.p, self.training)
+        channels_second = value.movedim(channel_axis, 1)
+        dropped = torch.feature_dropout(channels_second, self.p, self.training)
+        return dropped.movedim(1, channel_axis)
+
+
+def add_sites(
+    model: nn.Module,
+    image_shape: tuple[int, int, int],
+    *,
+    tie: str = "block",
+    only: Sequence[str] | None = None,
+    last: bool = False,
+    dropout: Rates = 0.0,
+) -> None:
+    """Give `model` a dropout site behind each block: a weight layer with its norm and activation.
+
+    The network is run once on black images, to see which layer follows which. Sites act
+    by forward hooks; the names and the number of its parameters and buffers stay as they
+    were, so that `state_dict`s go both ways between it and the network without sites. Dropout
+    modules of its own are replaced by `nn.Identity`: the sites take their part. Calling it
+    again replaces the sites.
+
+    Which module shows a block's value, and what the stages are, is told in
+    `bayesft.models.blocks.find_blocks`.
+
+    Example:
+        >>> import torchvision
+        >>> net = torchvision.models.resnet18()
+        >>> add_sites(net, (3, 64, 64), tie="stage", dropout=0.1)
+        >>> site_names(net)
+        ('stage1', 'stage2', 'stage3', 'stage4', 'stage5')
+
+    Args:
+        model: any network from images to logits.
+        image_shape: channels, height and width of its images.
+        tie: `block`, a rate for each block, named as its weight layer; or `stage`, one
+            rate for all blocks whose feature maps have the same size.
+        only: patterns (`layer4.*`) of the blocks or stages that get a site; None for all.
+        last: whether the last layer, on whose output are the logits, gets one.
+        dropout: the rates, as in `set_dropout`.
+
+    Raises:
+        SettingError: the network cannot take such images, has no place for a site, or
+            a pattern matches nothing.
+
+    Warns:
+        SiteWarning: there is no place behind some of the blocks.
+    """
+    if tie not in TIES:
+        raise SettingError(
+            f"Expected `model.sites.tie` to be one of {', '.join(TIES)}, but got {tie!r}."
+        )
+    remove_sites(model)
+    _replace_own_dropout(model)
+    blocks = _blocks(model, image_shape)
+    chosen = _chosen(blocks, only, last=last)
+    placed = [block for block in chosen if block.host is not None]
+    if not placed:
+        raise SettingError(_no_place(model, blocks, chosen))
+    if len(placed) < len(chosen):
+        without = [block.path for block in chosen if block.host is None]
+        warnings.warn(
+            f"{len(without)} of {len(chosen)} blocks of {type(model).__name__} have no site, because "
+            f"no module takes or returns what they give: {_some(without)}.",
+            SiteWarning,
+            stacklevel=2,
+        )
+    names = {block.path: block.stage if tie == "stage" else block.path for block in placed}
+    model.add_module(ADDED, nn.Module())
+    sites: dict[str, SiteDropout] = {}
+    for name in sorted(set(names.values()), key=_stage_order) if tie == "stage" else names.values():
+        sites[name] = SiteDropout(0.0)
+        _insert(getattr(model, ADDED), name or "output", sites[name])
+    for block in placed:
+        _hang(block.host, _Drop(sites[names[block.path]], block.channel_axis))
+    set_dropout(model, dropout)
+
+
+def remove_sites(model: nn.Module) -> None:
+    """Take the sites that `add_sites` gave away again. There need be none."""
+    for module in model.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for key in [key for key, hook in hooks.items() if isinstance(hook, _Drop)]:
+                del hooks[key]
+    if ADDED in model._modules:
+        delattr(model, ADDED)
+
+
+def placement(sites: Any) -> dict[str, Any]:
+    """Return the settings of `add_sites` that `model.sites` in a config stands for.
+
+    Args:
+        sites: `block`, `stage`, a list of patterns, or a mapping with `tie`, `only` and
+            `last`.
+
+    Raises:
+        SettingError: it is none of these.
+    """
+    if isinstance(sites, str) and sites in TIES:
+        return {"tie": sites}
+    if isinstance(sites, Sequence) and not isinstance(sites, str):
+        return {"only": list(sites)}
+    if isinstance(sites, Mapping) and set(sites) <= {"tie", "only", "last"}:
+        only = sites.get("only")
+        return {**sites, "only": [only] if isinstance(only, str) else only}
+    raise SettingError(
+        "Expected `model.sites` to be own, block, stage, a list of patterns such as "
+        f"[layer4.*], or {{tie: stage, only: [...], last: true}}, but got {sites!r}."
+    )
+
+
+class _Drop:
+    """Hangs on a module of the network, and drops of what it takes or returns."""
+
+    def __init__(self, site: SiteDropout, channel_axis: int | None) -> None:
+        self.site = site
+        self.channel_axis = channel_axis
+
+    def __call__(self, module: nn.Module, args: tuple, *returned: Any) -> Any:
+        value = returned[0] if returned else args
+        if isinstance(value, tuple):
+            # Arguments, or what attention returns: the value and its weights.
+            return (self.site(value[0], self.channel_axis), *value[1:])
+        return self.site(value, self.channel_axis)
+
+
+def _hang(host: Host, drop: _Drop) -> None:
+    if host.before:
+        host.module.register_forward_pre_hook(drop)
+    else:
+        host.module.register_forward_hook(drop)
+
+
+def _insert(tree: nn.Module, path: str, site: SiteDropout) -> None:
+    """Add `site` at `path` below `tree`: the tree of the sites mirrors the network's."""
+    *parents, name = path.split(".")
+    for parent in parents:
+        if parent not in tree._modules:
+            tree.add_module(parent, nn.Module())
+        tree = tree._modules[parent]
+    tree.add_module(name, site)
+
+
+def _replace_own_dropout(model: nn.Module) -> None:
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if isinstance(child, _DropoutNd):
+                parent._modules[name] = nn.Identity()
+
+
+def _blocks(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Block]:
+    with probing(model, image_shape) as batch:
+        return find_blocks(model, batch)
+
+
+@contextlib.contextmanager
+def probing(model: nn.Module, image_shape: tuple[int, int, int]) -> Iterator[Tensor]:
+    """Yield a batch of two black images to run `model` on, in eval mode.
+
+    The modes of its modules and the global random state are left as they were.
+
+    Raises:
+        SettingError: what is done inside fails, because the network cannot take such images.
+    """
+    where = next(model.parameters(), torch.empty(0))
+    # Two, because a batch of one loses its axis in a network that squeezes.
+    batch = torch.zeros(2, *image_shape, dtype=where.dtype, device=where.device)
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            yield batch
+    except SettingError:
+        raise
+    except Exception as error:
+        shape = "×".join(map(str, image_shape))
+        raise SettingError(
+            f"{type(model).__name__} cannot take images of {shape}, channels × height × width "
+            f"({reason_of(error)}). Set data.channels and data.image_size to what it needs: "
+            "networks from torchvision take data.channels=3, and data.image_size=224 fits all of "
+            "them but inception_v3 (299)."
+        ) from error
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _chosen(blocks: Sequence[Block], only: Sequence[str] | None, *, last: bool) -> list[Block]:
+    allowed = [block for block in blocks if last or not block.last]
+    if only is None:
+        return allowed
+    for pattern in only:
+        if not any(_matches(block, pattern) for block in allowed):
+            raise SettingError(_matches_nothing(pattern, blocks, allowed))
+    return [block for block in allowed if any(_matches(block, pattern) for pattern in only)]
+
+
+def _matches(block: Block, pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in (block.path, block.stage))
+
+
+def _matches_nothing(pattern: str, blocks: Sequence[Block], allowed: Sequence[Block]) -> str:
+    start = f"`model.sites` has the pattern {pattern!r}, which matches no block and no stage"
+    if any(_matches(block, pattern) for block in blocks):
+        return f"{start} but the last layer. To drop logits say so: model.sites.last=true."
+    names = [*dict.fromkeys(block.stage for block in allowed), *(block.path for block in allowed)]
+    near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.4)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {_some(names)}."
+    return f"{start}. {hint}"
+
+
+def _no_place(model: nn.Module, blocks: Sequence[Block], chosen: Sequence[Block]) -> str:
+    name = type(model).__name__
+    if not blocks:
+        return (
+            f"{name} has no place for a dropout site: it calls no convolution or linear layer. "
+            "Put nn.Dropout modules where it should have rates, and set model.sites=own."
+        )
+    if not chosen:
+        return (
+            f"{name} has no place for a dropout site: its only layers with weights "
+            f"({_some([block.path for block in blocks])}) are the last ones, on whose output are "
+            "the logits. To have sites there set model.sites='{last: true}'."
+        )
+    return (
+        f"{name} has no place for a dropout site: no module takes or returns what the layers "
+        f"{_some([block.path for block in chosen])} give. Call them as modules, or put nn.Dropout "
+        "modules where the network should have rates, and set model.sites=own."
+    )
+
+
+def _stage_order(name: str) -> tuple[bool, int]:
+    number = name.removeprefix("stage")
+    return name == "head", int(number) if number.isdigit() else 0
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
