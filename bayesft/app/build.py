@@ -13,7 +13,7 @@ from torch import nn
 from bayesft.app.errors import told_plainly
 from bayesft.drift import Drift, check_sigma
 from bayesft.errors import SettingError
-from bayesft.models import set_dropout
+from bayesft.models import OWN, add_sites, placement, set_dropout
 from bayesft.models import site_names as model_site_names
 from bayesft.robustness.amount import amount
 
@@ -24,17 +24,34 @@ def make(config: DictConfig, **settings: Any) -> Any:
 
 
 def build_network(cfg: DictConfig) -> nn.Module:
-    """Make the network of `cfg.model` and set its dropout rates.
+    """Make the network of `cfg.model` with its dropout sites, and set its rates.
 
-    `model.dropout` is not handed to the network's class: it is set on the sites
-    that the network turns out to have, so that any class will do.
+    `model.sites` and `model.dropout` are not handed to the network's class: sites are
+    given to the network that it makes, and rates to the sites that this turns out to have,
+    so that any class will do.
     """
     settings = OmegaConf.to_container(cfg.model, resolve=True)
     dropout = settings.pop("dropout", None)
+    sites = settings.pop("sites", None)
     network = make(OmegaConf.create(settings))
+    if sites is None:
+        sites = OWN if model_site_names(network) else "block"
+    if sites != OWN:
+        add_sites(network, _image_shape(cfg), **placement(sites))
     if dropout is not None:
         set_dropout(network, dropout)
     return network
+
+
+def _image_shape(cfg: DictConfig) -> tuple[int, int, int]:
+    channels, size = cfg.data.get("channels"), cfg.data.get("image_size")
+    if channels is None or size is None:
+        raise SettingError(
+            "To find the network's layers it is run on an image, so `data.channels` and "
+            f"`data.image_size` must be in the data set's config, but they are {channels!r} and "
+            f"{size!r}. Or set model.sites=own, for the nn.Dropout modules that it has."
+        )
+    return channels, size, size
 
 
 def build_module(cfg: DictConfig) -> pl.LightningModule:

@@ -1,5 +1,6 @@
 """Networks, and the dropout sites of any network."""
 
+from bayesft.models.alexnet import AlexNet
 from bayesft.models.dropout import (
     dropout_vector,
     get_dropout,
@@ -9,13 +10,28 @@ from bayesft.models.dropout import (
 )
 from bayesft.models.lenet import LeNet5
 from bayesft.models.mlp import MLP
+from bayesft.models.placement import OWN, add_sites, placement, remove_sites
+from bayesft.models.pretrained import torchvision_model
+from bayesft.models.resnet import PreActResNet, ResNet18
+from bayesft.models.traffic_sign import TrafficSignNet
+from bayesft.models.vgg import VGG11
 
 __all__ = [
     "MLP",
+    "OWN",
+    "VGG11",
+    "AlexNet",
     "LeNet5",
+    "PreActResNet",
+    "ResNet18",
+    "TrafficSignNet",
+    "add_sites",
     "dropout_vector",
     "get_dropout",
+    "placement",
+    "remove_sites",
     "set_dropout",
     "site_names",
     "sites",
+    "torchvision_model",
 ]

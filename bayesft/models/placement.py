@@ -15,6 +15,9 @@ from bayesft.errors import SettingError, reason_of
 from bayesft.models.blocks import Block, Host, find_blocks
 from bayesft.models.dropout import ADDED, Rates, set_dropout
 
+OWN = "own"
+"""What `model.sites` is where a network keeps to the dropout modules of its own."""
+
 TIES = ("block", "stage")
 _SHOWN = 6
 
@@ -71,7 +74,8 @@ def add_sites(
         tie: `block`, a rate for each block, named as its weight layer; or `stage`, one
             rate for all blocks whose feature maps have the same size.
         only: patterns (`layer4.*`) of the blocks or stages that get a site; None for all.
-        last: whether the last layer, on whose output are the logits, gets one.
+        last: whether the last layer, whose output are the logits, gets one without being
+            named by `only`.
         dropout: the rates, as in `set_dropout`.
 
     Raises:
@@ -95,8 +99,8 @@ def add_sites(
     if len(placed) < len(chosen):
         without = [block.path for block in chosen if block.host is None]
         warnings.warn(
-            f"{len(without)} of {len(chosen)} blocks of {type(model).__name__} have no site, because "
-            f"no module takes or returns what they give: {_some(without)}.",
+            f"{len(without)} of {len(chosen)} blocks of {type(model).__name__} have no site, "
+            f"because no module takes or returns what they give: {_some(without)}.",
             SiteWarning,
             stacklevel=2,
         )
@@ -125,8 +129,8 @@ def placement(sites: Any) -> dict[str, Any]:
     """Return the settings of `add_sites` that `model.sites` in a config stands for.
 
     Args:
-        sites: `block`, `stage`, a list of patterns, or a mapping with `tie`, `only` and
-            `last`.
+        sites: other than `own`: `block`, `stage`, a list of patterns, or a mapping with
+            `tie`, `only` and `last`.
 
     Raises:
         SettingError: it is none of these.
@@ -221,7 +225,8 @@ def probing(model: nn.Module, image_shape: tuple[int, int, int]) -> Iterator[Ten
 
 
 def _chosen(blocks: Sequence[Block], only: Sequence[str] | None, *, last: bool) -> list[Block]:
-    allowed = [block for block in blocks if last or not block.last]
+    # Whoever names the last layer asks for it.
+    allowed = [block for block in blocks if last or not block.last or block.path in (only or ())]
     if only is None:
         return allowed
     for pattern in only:
@@ -237,7 +242,7 @@ def _matches(block: Block, pattern: str) -> bool:
 def _matches_nothing(pattern: str, blocks: Sequence[Block], allowed: Sequence[Block]) -> str:
     start = f"`model.sites` has the pattern {pattern!r}, which matches no block and no stage"
     if any(_matches(block, pattern) for block in blocks):
-        return f"{start} but the last layer. To drop logits say so: model.sites.last=true."
+        return f"{start} but the last layer. To drop logits say so: {{only: [...], last: true}}."
     names = [*dict.fromkeys(block.stage for block in allowed), *(block.path for block in allowed)]
     near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.4)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {_some(names)}."
