@@ -10,9 +10,10 @@ from bayesft.models.dropout import (
 )
 from bayesft.models.lenet import LeNet5
 from bayesft.models.mlp import MLP
-from bayesft.models.placement import OWN, add_sites, placement, remove_sites
+from bayesft.models.placement import OWN, add_sites, placement
 from bayesft.models.pretrained import torchvision_model
 from bayesft.models.resnet import PreActResNet, ResNet18
+from bayesft.models.site import remove_sites
 from bayesft.models.traffic_sign import TrafficSignNet
 from bayesft.models.vgg import VGG11
 

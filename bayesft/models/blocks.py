@@ -128,7 +128,11 @@ def find_blocks(model: nn.Module, batch: Tensor) -> list[Block]:
 
 
 def _is_layer(module: nn.Module) -> bool:
-    return isinstance(module, (*_WEIGHTS, *_NORMS, *_ACTIVATIONS))
+    if isinstance(module, (*_WEIGHTS, *_NORMS, *_ACTIVATIONS)):
+        return True
+    # Pooling and the like, which can be the next layer. An identity makes nothing.
+    ours = type(module).__module__.startswith("torch.nn.modules.")
+    return ours and not any(module.children()) and not isinstance(module, nn.Identity)
 
 
 def _is_gate(op: Op) -> bool:

@@ -1,7 +1,8 @@
 """Dropout sites: the places of a network that have a rate, and their vector.
 
-A site is a dropout module of PyTorch, wherever it stands in a network. Nothing
-else is asked of the network, so these functions serve a stranger's as well.
+A site is a dropout module of PyTorch, wherever it stands in a network, or one that
+`add_sites` gave it. Nothing else is asked of the network, so these functions serve a
+stranger's as well.
 """
 
 import difflib
@@ -12,26 +13,26 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from bayesft.errors import SettingError
-
-ADDED = "dropout_sites"
-"""Where a network holds the sites that `add_sites` gave it."""
+from bayesft.models.site import Site, added_sites
 
 Rates = float | Sequence[float] | Mapping[str, float]
 """One rate for all sites, one for each in their order, or some by name."""
 
 
-def sites(model: nn.Module) -> dict[str, _DropoutNd]:
-    """Return the dropout modules of `model` by name, in the order of their definition.
+def sites(model: nn.Module) -> dict[str, _DropoutNd | Site]:
+    """Return the sites of `model` by name, in the order of the vector; `p` is the rate of each.
 
-    A site's name is its path in the network. What holds nothing but sites is left out
-    of it: `dropout`, as the networks here call theirs, and `dropout_sites`, which `add_sites`
-    makes. A module used twice is one site.
+    These are its dropout modules, in the order of their definition, and what `add_sites` gave
+    it. A module's name is its path in the network; the networks here keep theirs in a
+    `ModuleDict` called `dropout`, and that first word is left out. A module used
+    twice is one site.
     """
-    return {
-        path.removeprefix("dropout.").removeprefix(f"{ADDED}."): module
+    own = {
+        path.removeprefix("dropout."): module
         for path, module in model.named_modules()
         if isinstance(module, _DropoutNd)
     }
+    return own | added_sites(model)
 
 
 def site_names(model: nn.Module) -> tuple[str, ...]:

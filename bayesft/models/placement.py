@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from bayesft.errors import SettingError, reason_of
-from bayesft.models.blocks import Block, Host, find_blocks
-from bayesft.models.dropout import ADDED, Rates, set_dropout
+from bayesft.models.blocks import Block, find_blocks
+from bayesft.models.dropout import Rates, set_dropout
+from bayesft.models.site import Drop, Site, hang, remove_sites
 
 OWN = "own"
 """What `model.sites` is where a network keeps to the dropout modules of its own."""
+
+# The site of a network that is one layer, whose path is empty.
+OUTPUT = "output"
 
 TIES = ("block", "stage")
 _SHOWN = 6
@@ -24,21 +28,6 @@ _SHOWN = 6
 
 class SiteWarning(UserWarning):
     """Some blocks of a network have no place for a site."""
-
-
-class SiteDropout(_DropoutNd):
-    """The dropout of an added site; it can serve several places with one rate.
-
-    On a feature map whole channels are dropped, in other values single numbers. Each use
-    draws anew.
-    """
-
-    def forward(self, value: Tensor, channel_axis: int | None = None) -> Tensor:
-        if channel_axis is None:
-            return nn.functional.dropout(value, self.p, self.training)
-        channels_second = value.movedim(channel_axis, 1)
-        dropped = torch.feature_dropout(channels_second, self.p, self.training)
-        return dropped.movedim(1, channel_axis)
 
 
 def add_sites(
@@ -53,10 +42,10 @@ def add_sites(
     """Give `model` a dropout site behind each block: a weight layer with its norm and activation.
 
     The network is run once on black images, to see which layer follows which. Sites act
-    by forward hooks; the names and the number of its parameters and buffers stay as they
-    were, so that `state_dict`s go both ways between it and the network without sites. Dropout
-    modules of its own are replaced by `nn.Identity`: the sites take their part. Calling it
-    again replaces the sites.
+    by forward hooks (see `bayesft.models.site.Drop`): its modules, parameters and buffers
+    keep their names, so that `state_dict`s go both ways between it and the network without
+    sites. Dropout modules of its own are replaced by `nn.Identity`: the sites take their
+    part. Calling it again replaces the sites.
 
     Which module shows a block's value, and what the stages are, is told in
     `bayesft.models.blocks.find_blocks`.
@@ -105,24 +94,12 @@ def add_sites(
             stacklevel=2,
         )
     names = {block.path: block.stage if tie == "stage" else block.path for block in placed}
-    model.add_module(ADDED, nn.Module())
-    sites: dict[str, SiteDropout] = {}
-    for name in sorted(set(names.values()), key=_stage_order) if tie == "stage" else names.values():
-        sites[name] = SiteDropout(0.0)
-        _insert(getattr(model, ADDED), name or "output", sites[name])
+    order = sorted(set(names.values()), key=_stage_order) if tie == "stage" else names.values()
+    sites = {name: Site(name or OUTPUT, position) for position, name in enumerate(order)}
     for block in placed:
-        _hang(block.host, _Drop(sites[names[block.path]], block.channel_axis))
+        layer = model.get_submodule(block.path)
+        hang(Drop(sites[names[block.path]], layer, block.channel_axis), block.host)
     set_dropout(model, dropout)
-
-
-def remove_sites(model: nn.Module) -> None:
-    """Take the sites that `add_sites` gave away again. There need be none."""
-    for module in model.modules():
-        for hooks in (module._forward_hooks, module._forward_pre_hooks):
-            for key in [key for key, hook in hooks.items() if isinstance(hook, _Drop)]:
-                del hooks[key]
-    if ADDED in model._modules:
-        delattr(model, ADDED)
 
 
 def placement(sites: Any) -> dict[str, Any]:
@@ -146,38 +123,6 @@ def placement(sites: Any) -> dict[str, Any]:
         "Expected `model.sites` to be own, block, stage, a list of patterns such as "
         f"[layer4.*], or {{tie: stage, only: [...], last: true}}, but got {sites!r}."
     )
-
-
-class _Drop:
-    """Hangs on a module of the network, and drops of what it takes or returns."""
-
-    def __init__(self, site: SiteDropout, channel_axis: int | None) -> None:
-        self.site = site
-        self.channel_axis = channel_axis
-
-    def __call__(self, module: nn.Module, args: tuple, *returned: Any) -> Any:
-        value = returned[0] if returned else args
-        if isinstance(value, tuple):
-            # Arguments, or what attention returns: the value and its weights.
-            return (self.site(value[0], self.channel_axis), *value[1:])
-        return self.site(value, self.channel_axis)
-
-
-def _hang(host: Host, drop: _Drop) -> None:
-    if host.before:
-        host.module.register_forward_pre_hook(drop)
-    else:
-        host.module.register_forward_hook(drop)
-
-
-def _insert(tree: nn.Module, path: str, site: SiteDropout) -> None:
-    """Add `site` at `path` below `tree`: the tree of the sites mirrors the network's."""
-    *parents, name = path.split(".")
-    for parent in parents:
-        if parent not in tree._modules:
-            tree.add_module(parent, nn.Module())
-        tree = tree._modules[parent]
-    tree.add_module(name, site)
 
 
 def _replace_own_dropout(model: nn.Module) -> None:
