@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from bayesft.drift import Chip, Drift, drifted
 from bayesft.errors import SettingError
-from bayesft.models import get_dropout, set_dropout, site_names, sites
+from bayesft.models import add_sites, get_dropout, set_dropout, site_names, sites
+from bayesft.models.layers import NORMS
 
 
 class DriftContract:
@@ -85,13 +86,22 @@ class DriftContract:
 
 
 class NetworkContract:
-    """Derive as `class TestMine(NetworkContract)`; give `names` and `make`."""
+    """Derive as `class TestMine(NetworkContract)` and return the network from `make`.
 
-    names: tuple[str, ...]
+    What it asks holds for networks with sites of their own and for those that are given some.
+    """
+
     image_shape = (1, 28, 28)
+    activations = ("relu", "elu", "gelu", "leaky_relu", "tanh")
 
     def make(self, **settings) -> nn.Module:
         raise AssertionError("return the network")
+
+    def with_rates(self, dropout) -> nn.Module:
+        """Return the network with these rates at its sites."""
+        model = self.make()
+        add_sites(model, self.image_shape, dropout=dropout)
+        return model
 
     def images(self, count: int = 4) -> Tensor:
         return torch.rand(count, *self.image_shape, generator=torch.Generator().manual_seed(0))
@@ -101,29 +111,16 @@ class NetworkContract:
         assert logits.shape == (4, 7)
         assert torch.isfinite(logits).all()
 
-    def test_site_names_in_order(self):
-        assert site_names(self.make()) == self.names
-
     def test_a_vector_reads_back_in_every_form(self):
-        vector = tuple(0.1 * i for i in range(len(self.names)))
-        by_name = dict(zip(self.names, vector, strict=True))
-        assert get_dropout(self.make(dropout=list(vector))) == vector
-        assert get_dropout(self.make(dropout=by_name)) == vector
-        assert get_dropout(self.make(dropout=0.3)) == (0.3,) * len(self.names)
-        model = self.make(dropout=0.3)
-        set_dropout(model, {self.names[-1]: 0.5})
-        assert get_dropout(model) == (*((0.3,) * (len(self.names) - 1)), 0.5)
-
-    def test_every_site_is_used_once_and_drops(self):
-        """A site that is left out, used twice or shared with another would compound."""
-        for name in self.names:
-            model = self.make(dropout={name: 0.5}).train()
-            seen: list[Tensor] = []
-            sites(model)[name].register_forward_hook(lambda *args, to=seen: to.append(args[2]))
-            torch.manual_seed(0)
-            model(self.images())
-            assert len(seen) == 1, name
-            assert (seen[0] == 0).any(), name
+        names = site_names(self.with_rates(0.0))
+        vector = tuple(0.5 * i / len(names) for i in range(len(names)))
+        by_name = dict(zip(names, vector, strict=True))
+        assert get_dropout(self.with_rates(list(vector))) == vector
+        assert get_dropout(self.with_rates(by_name)) == vector
+        model = self.with_rates(0.3)
+        assert get_dropout(model) == (0.3,) * len(names)
+        set_dropout(model, {names[-1]: 0.5})
+        assert get_dropout(model) == (*((0.3,) * (len(names) - 1)), 0.5)
 
     def test_no_module_stands_in_two_places(self):
         modules = [module for _, module in self.make().named_modules(remove_duplicate=False)]
@@ -131,7 +128,7 @@ class NetworkContract:
 
     def test_dropout_does_nothing_in_eval_mode(self):
         torch.manual_seed(0)
-        model = self.make(dropout=0.6).eval()
+        model = self.with_rates(0.6).eval()
         twin = copy.deepcopy(model)
         set_dropout(twin, 0.0)
         assert torch.equal(model(self.images()), twin(self.images()))
@@ -141,15 +138,30 @@ class NetworkContract:
         states = []
         for rate in (0.0, 0.5):
             torch.manual_seed(0)
-            states.append(self.make(dropout=rate).state_dict())
+            states.append(self.with_rates(rate).state_dict())
         assert states[0].keys() == states[1].keys()
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
+    def test_norm_and_activation_do_not_change_the_initial_weights(self):
+        """Or no two norms could be compared."""
+        states = []
+        for settings in [{"norm": norm} for norm in NORMS] + [{"activation": "elu"}]:
+            torch.manual_seed(0)
+            weights = self.make(**settings).named_parameters()
+            states.append([value for _, value in weights if value.ndim > 1])
+            after = torch.rand(1)
+            states[-1].append(after)
+        for state in states[1:]:
+            assert len(state) == len(states[0])
+            assert all(torch.equal(a, b) for a, b in zip(state, states[0], strict=True))
+
     @pytest.mark.parametrize("activation", ["relu", "elu", "gelu", "leaky_relu", "tanh"])
-    @pytest.mark.parametrize("norm", ["none", "batch", "layer", "group", "instance"])
+    @pytest.mark.parametrize("norm", NORMS)
     def test_every_parameter_learns(self, activation, norm):
+        if activation not in self.activations:
+            return
         torch.manual_seed(0)
-        model = self.make(activation=activation, norm=norm, dropout=0.1).train()
+        model = self.make(activation=activation, norm=norm).train()
         labels = torch.arange(8) % 10
         nn.functional.cross_entropy(model(self.images(8)), labels).backward()
         for name, parameter in model.named_parameters():
@@ -159,17 +171,82 @@ class NetworkContract:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"dropout": [0.1]}, r"`model.dropout` to have \d rates.*but got 1"),
-            ({"dropout": 1.0}, r"\[0, 1\), but got 1.0"),
-            ({"dropout": -0.1}, r"\[0, 1\), but got -0.1"),
-            ({"dropout": float("nan")}, "but got nan"),
-            ({"dropout": True}, "but got True"),
-            ({"dropout": "0.1"}, "but got '0.1'"),
-            ({"dropout": {"nowhere": 0.1}}, "names the site 'nowhere'; the sites are"),
             ({"activation": "swish"}, "`model.activation` to be one of relu.*'swish'"),
             ({"norm": "spectral"}, "`model.norm` to be one of none.*'spectral'"),
         ],
     )
-    def test_bad_settings_are_named(self, settings, message):
+    def test_bad_layers_are_named(self, settings, message):
         with pytest.raises(SettingError, match=message):
             self.make(**settings)
+
+    @pytest.mark.parametrize(
+        ("dropout", "message"),
+        [
+            ([0.1], r"`model.dropout` to have \d+ rates.*but got 1"),
+            (1.0, r"\[0, 1\), but got 1.0"),
+            (-0.1, r"\[0, 1\), but got -0.1"),
+            (float("nan"), "but got nan"),
+            (True, "but got True"),
+            ("0.1", "but got '0.1'"),
+            ({"nowhere": 0.1}, "names the site 'nowhere'; the sites are"),
+        ],
+    )
+    def test_bad_rates_are_named(self, dropout, message):
+        with pytest.raises(SettingError, match=message):
+            self.with_rates(dropout)
+
+
+class OwnSitesContract(NetworkContract):
+    """For a network whose sites are dropout modules of its own; give `names` as well."""
+
+    names: tuple[str, ...]
+
+    def with_rates(self, dropout) -> nn.Module:
+        return self.make(dropout=dropout)
+
+    def test_site_names_in_order(self):
+        assert site_names(self.make()) == self.names
+
+    def test_every_site_is_used_once_and_drops(self):
+        """A site that is left out, used twice or shared with another would compound."""
+        for name in self.names:
+            model = self.with_rates({name: 0.5}).train()
+            seen: list[Tensor] = []
+            sites(model)[name].register_forward_hook(lambda *args, to=seen: to.append(args[2]))
+            torch.manual_seed(0)
+            model(self.images())
+            assert len(seen) == 1, name
+            assert (seen[0] == 0).any(), name
+
+
+class AddedSitesContract(NetworkContract):
+    """For a network that is given sites; give how many with a rate for each block, and stages."""
+
+    image_shape = (3, 32, 32)
+    # Each costs a forward and backward pass of a network that may be large.
+    activations = ("relu", "gelu")
+    blocks: int
+    stages: tuple[str, ...]
+
+    def test_how_many_sites(self):
+        model = self.make()
+        assert site_names(model) == ()
+        add_sites(model, self.image_shape)
+        assert len(site_names(model)) == self.blocks
+        add_sites(model, self.image_shape, tie="stage")
+        assert site_names(model) == self.stages
+
+    def test_every_site_drops(self):
+        model = self.make()
+        add_sites(model, self.image_shape, tie="stage")
+        model.train()
+        torch.manual_seed(0)
+        plain = model(self.images())
+        for name in self.stages:
+            set_dropout(model, {each: 0.5 * (each == name) for each in self.stages})
+            torch.manual_seed(0)
+            assert not torch.equal(model(self.images()), plain), name
+
+    def test_images_too_small_are_named(self):
+        with pytest.raises(SettingError, match=r"at least \d+×\d+.*`model.image_size` is 4"):
+            self.make(image_size=4)
