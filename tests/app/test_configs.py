@@ -18,8 +18,9 @@ OPTIONS = sorted(
 @pytest.mark.parametrize("name", ["train", "search"])
 def test_every_option_can_be_made(tmp_path, monkeypatch, option, name):
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    # A single callback replaces the list of them; LeNet needs larger images than digits has.
-    extra = ["data.image_size=28"] if option == "model=lenet5" else []
+    # The other networks need larger images than digits has, and torchvision's coloured ones.
+    other = option.startswith("model=") and option != "model=mlp"
+    extra = ["data.image_size=32", "data.channels=3"] if other else []
     cfg = composed(tmp_path, option, *extra, name=name)
     check(cfg)
     build_data(cfg)

@@ -78,12 +78,8 @@ def test_compile(name, size):
     torch.testing.assert_close(compiled(images(size)), model(images(size)))
     model.train()
     set_dropout(model, 0.0)
-    twin = torch.compile(copy.deepcopy(model), backend="eager", fullgraph=True)
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
     torch.manual_seed(0)
     plain = compiled(images(size))
-    torch.manual_seed(0)
-    torch.testing.assert_close(twin(images(size)), plain)
     set_dropout(model, 0.6)
     torch.manual_seed(0)
     assert not torch.allclose(compiled(images(size)), plain)
@@ -160,9 +156,7 @@ def test_bad_settings_are_named(name, settings, message):
 
 def test_weights_that_do_not_fit(tmp_path):
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "a.pth")
-    with pytest.raises(
-        SettingError, match=r"do not fit the network: .* and missing in the weights"
-    ):
+    with pytest.raises(SettingError, match=r"do not fit .* and missing in the weights"):
         torchvision_model("resnet34", weights=str(tmp_path / "a.pth"))
     # A vision transformer of another image size has other position embeddings.
     state = torchvision_model("vit_b_16", image_size=64).state_dict()
