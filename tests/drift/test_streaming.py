@@ -32,9 +32,6 @@ class Tied(nn.Module):
         self.third = nn.Linear(600, 600)
         self.third.weight = nn.Parameter(torch.randn(600, 600).t())
 
-    def forward(self, x):
-        return self.third(self.second(self.first(x)))
-
 
 def network(change: str) -> nn.Module:
     """Return a network whose parameters lie across the borders of blocks."""
@@ -118,6 +115,21 @@ def test_a_draw_is_read_again_after_another(monkeypatch):
     assert alike(draws[0], draws[2])
     assert alike(draws[1], draws[3])
     assert not alike(draws[0], draws[1])
+
+
+def test_a_small_networks_normals_serve_every_sigma(monkeypatch):
+    """Of a small network they cost more than the rest."""
+    made, fill = [], streaming.fill_normals
+
+    def counted(rows, chips):
+        made.append(len(chips))
+        fill(rows, chips)
+
+    monkeypatch.setattr(streaming, "fill_normals", counted)
+    with DriftingWeights(nn.Linear(3, 2), LogNormalDrift()) as weights:
+        assert not weights.streamed
+        assert len(list(weights.draws([Chip(0, 0), Chip(0, 1)], [0.3, 0.6, 0.9]))) == 6
+    assert made == [2]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
