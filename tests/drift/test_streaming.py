@@ -72,12 +72,16 @@ CHANGES = ["none", "channels_last", "several types", "tied"]
 @pytest.mark.parametrize("size", [BLOCK, 16 * BLOCK])
 def test_the_weights_are_the_same_to_the_bit(monkeypatch, change, drift, size):
     model = network(change)
-    clean = kept(model)
+    clean, weights = kept(model), drift.parameters(model)
+    normals = Chip(3, 5).normals(weights)
+    with torch.no_grad():
+        alone = {name: drift(weight, normals[name], 0.7) for name, weight in weights.items()}
     with drifted(model, drift, 0.7, Chip(3, 5)):
         expected = kept(model)
     stream_all(monkeypatch, size)
     with drifted(model, drift, 0.7, Chip(3, 5)):
         assert alike(kept(model), expected)
+        assert all(torch.equal(weight, alone[name]) for name, weight in weights.items())
     assert alike(kept(model), clean)
     assert not alike(clean, expected)
 
