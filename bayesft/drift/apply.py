@@ -1,39 +1,46 @@
 """Putting drift on a network, and taking it off again to the bit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
 from bayesft.drift.base import Drift, check_sigma
 from bayesft.drift.chip import Chip
-from bayesft.drift.noise import standard_normals
+from bayesft.drift.compute import drift_parameters, drift_rows
+from bayesft.drift.stream import Reader, all_normals, windows
 
-# Weights of each draw whose drift is computed at once.
-_BLOCK = 1 << 18
+# Of more numbers than this (64 MiB) no copy is made that can be done without.
+LARGE = 1 << 24
 
 
 class DriftingWeights:
     """The weights of a network that drift; as a context, lent to it in drifted form.
 
     Inside the context the network's parameters look at memory of their own here,
-    which each `write` fills; on leaving, whatever happened inside, they look at their
+    which each draw fills; on leaving, whatever happened inside, they look at their
     clean memory again. That was never written, so it is the same to the bit, which
     subtracting noise again would not give: in float32 about a fifth of the weights
     come back with another last bit.
 
+    Of a small network the draws are computed several at a time, as rows of all weights,
+    and a chip's normals are made once for all sigmas. A large one, of more than `LARGE`
+    numbers, is *streamed*: the normals come in windows, anew for each sigma, and what
+    drifted goes straight to where the network looks. So there are the clean
+    weights, the drifted ones, and little else. The numbers are the same either way.
+
     Example:
         >>> with DriftingWeights(model, LogNormalDrift()) as weights:
-        ...     normals = standard_normals(0, range(10), weights.count)
-        ...     for row in weights.rows(normals, 0.5):
-        ...         weights.write(row)
+        ...     for _ in weights.draws([Chip(0, k) for k in range(10)], [0.5]):
         ...         y = model(x)
 
     Attributes:
         names: of the drifting parameters, in the model's order.
         count: how many numbers they hold, which is how many normals a draw takes.
         device: where they are.
+        streamed: whether the network is a large one.
 
     Args:
         model: any network, its drifting parameters on one device.
@@ -52,46 +59,54 @@ class DriftingWeights:
         self._clean = [parameter.data for parameter in self._parameters]
         self._sizes = [clean.numel() for clean in self._clean]
         self.count = sum(self._sizes)
+        self.streamed = self.count > LARGE
+        types = {clean.dtype for clean in self._clean}
         # Of several types the widest, which holds what the others round to.
-        self._row = torch.cat([clean.reshape(-1) for clean in self._clean])
+        self._type = reduce(torch.promote_types, types)
         # Many draws are then a few calls, where neither the drift nor the types tell one
         # weight's tensor from another's.
-        alike = len({clean.dtype for clean in self._clean}) == 1
-        self._at_once = drift.elementwise and alike
+        self._at_once = drift.elementwise and len(types) == 1 and not self.streamed
+        if not self.streamed:
+            self._row = torch.cat([clean.reshape(-1) for clean in self._clean])
         # New memory for each draw would cost as much as the drift.
         self._rows: Tensor | None = None
+        self._normals: Tensor | None = None
 
-    def rows(self, normals: Tensor, sigma: float) -> Tensor:
-        """Return the drifted weights of several draws; the network keeps what it has.
+    def draws(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[None]:
+        """Give the network the weights of one draw after the other. Within the context alone.
 
-        Args:
-            normals: float32, shape `(draws, count)`, on the weights' device.
-            sigma: the strength.
-
-        Returns:
-            shape `(draws, count)`, each row in the order of `names`; as it is until the
-            next call.
+        Each step is a draw: every chip at the first sigma, then every chip at the next.
         """
-        # A parameter cannot look at a tensor that was made for inference alone.
-        with torch.inference_mode(False), torch.no_grad():
-            if not self._at_once:
-                return torch.stack([self._one(row, sigma) for row in normals])
-            if self._rows is None or self._rows.shape != normals.shape:
-                self._rows = torch.empty(normals.shape, dtype=self._row.dtype, device=self.device)
-            # In blocks, so that what is in between stays in the cache.
-            blocks = [each.split(_BLOCK, -1) for each in (self._rows, self._row, normals)]
-            for out, clean, normal in zip(*blocks, strict=True):
-                self.drift.into(out, clean.expand(normal.shape), normal, sigma)
-            return self._rows
+        if self.streamed:
+            for sigma in sigmas:
+                for chip in chips:
+                    self._drift(self._lent, self._windows(chip), sigma)
+                    torch.clear_autocast_cache()
+                    yield
+        else:
+            for rows in self.rows(chips, sigmas):
+                for row in rows:
+                    self._write(row)
+                    yield
 
-    def write(self, row: Tensor) -> None:
-        """Give the network the drifted weights of one draw. Within the context alone."""
-        with torch.no_grad():
-            self._written.copy_(row)
-            for drifted, values in self._elsewhere:
-                drifted.copy_(values)
-        # Autocast keeps casted copies of parameters, and would go on with the old ones.
-        torch.clear_autocast_cache()
+    def rows(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[Tensor]:
+        """Yield the drifted weights of D chips at each sigma; the network keeps what it has.
+
+        Yields:
+            shape `(D, count)`, each row in the order of `names`; as it is until the
+            next step.
+        """
+        normals = None if self.streamed else self._normals_of(chips)
+        for sigma in sigmas:
+            rows = self._memory_of_rows(len(chips))
+            if self._at_once:
+                with torch.inference_mode(False), torch.no_grad():
+                    drift_rows(self.drift, rows, self._row, normals, sigma)
+            else:
+                for k, chip in enumerate(chips):
+                    parts = self._windows(chip) if self.streamed else [normals[k]]
+                    self._drift(self._parts(rows[k]), parts, sigma)
+            yield rows
 
     def stacked(self, rows: Tensor) -> dict[str, Tensor]:
         """Return rows of drifted weights by name, each of shape `(draws, *the parameter's)`."""
@@ -105,37 +120,68 @@ class DriftingWeights:
     def __enter__(self) -> "DriftingWeights":
         # A parameter cannot look at a tensor that was made for inference alone.
         with torch.inference_mode(False), torch.no_grad():
-            self._written = self._row.clone()
-            parts = self._written.split(self._sizes)
-            lent, self._elsewhere = [], []
-            for clean, part in zip(self._clean, parts, strict=True):
-                values = part.view(clean.shape)
-                if values.dtype == clean.dtype and values.stride() == clean.stride():
-                    lent.append(values)
-                    continue
-                # Another type, or another memory format, which decides how a
-                # convolution is computed.
-                own = torch.clone(clean)
-                lent.append(own)
-                self._elsewhere.append((own, values))
-        self._look_at(lent)
+            self._lent = self._memory_to_lend()
+        self._look_at(self._lent)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._look_at(self._clean)
-        del self._written, self._elsewhere
+        del self._lent, self._written, self._elsewhere
+
+    def _memory_to_lend(self) -> list[Tensor]:
+        self._written, self._elsewhere = None, []
+        if self.streamed:
+            return [torch.clone(clean) for clean in self._clean]
+        self._written = self._row.clone()
+        lent = []
+        for clean, values in zip(self._clean, self._parts(self._written), strict=True):
+            if values.dtype == clean.dtype and values.stride() == clean.stride():
+                lent.append(values)
+                continue
+            # Another type, or another memory format, which decides how a
+            # convolution is computed.
+            own = torch.clone(clean)
+            lent.append(own)
+            self._elsewhere.append((own, values))
+        return lent
 
     def _look_at(self, tensors: list[Tensor]) -> None:
         for parameter, tensor in zip(self._parameters, tensors, strict=True):
             parameter.data = tensor
         torch.clear_autocast_cache()
 
-    def _one(self, normals: Tensor, sigma: float) -> Tensor:
-        parts = [
-            self.drift(clean, part.view(clean.shape), sigma).reshape(-1)
-            for clean, part in zip(self._clean, normals.split(self._sizes), strict=True)
-        ]
-        return torch.cat(parts)
+    def _write(self, row: Tensor) -> None:
+        with torch.no_grad():
+            self._written.copy_(row)
+            for drifted, values in self._elsewhere:
+                drifted.copy_(values)
+        # Autocast keeps casted copies of parameters, and would go on with the old ones.
+        torch.clear_autocast_cache()
+
+    def _drift(self, outs: Sequence[Tensor], normals: Iterable[Tensor], sigma: float) -> None:
+        with torch.inference_mode(False), torch.no_grad():
+            drift_parameters(self.drift, outs, self._clean, Reader(normals), sigma)
+
+    def _parts(self, row: Tensor) -> list[Tensor]:
+        parts = row.split(self._sizes)
+        return [part.view(clean.shape) for part, clean in zip(parts, self._clean, strict=True)]
+
+    def _windows(self, chip: Chip) -> Iterator[Tensor]:
+        return windows(chip, self.count, self.device)
+
+    def _normals_of(self, chips: Sequence[Chip]) -> Tensor:
+        normals = all_normals(chips, self.count, self.device, memory=self._normals)
+        if self.device.type == "cpu":
+            self._normals = normals
+        return normals
+
+    def _memory_of_rows(self, draws: int) -> Tensor:
+        if self._rows is None or len(self._rows) != draws:
+            # The old rows go before the new ones come.
+            self._rows = None
+            with torch.inference_mode(False):
+                self._rows = torch.empty(draws, self.count, dtype=self._type, device=self.device)
+        return self._rows
 
 
 @contextmanager
@@ -156,9 +202,6 @@ def drifted(model: nn.Module, drift: Drift, sigma: float, chip: Chip) -> Iterato
         SettingError: `sigma` is negative or not finite, or nothing in `model` drifts.
     """
     strength = check_sigma(sigma)
-    weights = DriftingWeights(model, drift)
-    normals = standard_normals(chip.seed, [chip.index], weights.count)
-    [row] = weights.rows(normals.to(weights.device), strength)
-    with weights:
-        weights.write(row)
-        yield model
+    with DriftingWeights(model, drift) as weights:
+        for _ in weights.draws([chip], [strength]):
+            yield model

@@ -1,11 +1,11 @@
 """Where the numbers of a chip come from: standard normals, the same everywhere.
 
 A row of normals is cut into blocks, each from a generator of its own, so that for a
-large network several threads share the work, and no chip's numbers depend on
-another's. On one core a number takes 3 ns. Reading slices of a stored table at
-random offsets takes a tenth of that, but the draws then have in common what the table
-has: where a score depends on sums over many weights, its mean was off by several
-times the stated error.
+large network several threads share the work, no chip's numbers depend on another's,
+and some of a chip's numbers are made without the others. On one core a number takes
+3 ns. Reading slices of a stored table at random offsets takes a tenth of that, but the
+draws then have in common what the table has: where a score depends on sums over many
+weights, its mean was off by several times the stated error.
 """
 
 import hashlib
@@ -51,10 +51,24 @@ def standard_normals(
         # The threads do not share the caller's mode, and the default device may be another.
         with torch.inference_mode(False):
             rows = torch.empty(len(indices), count, dtype=torch.float32, device="cpu")
+    fill_normals(rows, [(seed, index) for index in indices])
+    return rows
+
+
+def fill_normals(rows: Tensor, chips: Sequence[tuple[int, int]], *, start: int = 0) -> None:
+    """Write normals of several chips to `rows`, from the chips' number `start` on.
+
+    Args:
+        rows: float32, contiguous, shape `(D, n)`, on the CPU, not made in inference
+            mode. They end where a block of `BLOCK` or the chip does.
+        chips: seed and index of each.
+        start: a multiple of `BLOCK`.
+    """
+    first = start // BLOCK
     blocks = [
         (block, seeded_generator(seed, index, "weights", number))
-        for row, index in zip(rows, indices, strict=True)
-        for number, block in enumerate(row.split(BLOCK))
+        for row, (seed, index) in zip(rows, chips, strict=True)
+        for number, block in enumerate(row.split(BLOCK), first)
     ]
     threads = min(torch.get_num_threads(), len(blocks))
     if threads < 2 or rows.numel() < SMALLEST_SHARED:
@@ -64,7 +78,6 @@ def standard_normals(
         # PyTorch fills one tensor on one core, and lets go of the interpreter meanwhile.
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(_fill, blocks))
-    return rows
 
 
 def _fill(block: tuple[Tensor, torch.Generator]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesft.drift import DriftingWeights, standard_normals
+from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends import AUTO, Backend, Reduce, choose, mean_score
 from bayesft.robustness.images import ImagePool
 from bayesft.robustness.score import Score
@@ -67,7 +67,6 @@ class Sampler:
         self.distributed = distributed
         self._name = backend
         self._backend: Backend | None = None
-        self._buffer: Tensor | None = None
 
     def __call__(self, requests: Sequence[Request], reduce: Reduce = mean_score) -> list[Tensor]:
         """Return, for each request, what `reduce` kept: `(sigmas, width)`, float64 on the CPU.
@@ -97,26 +96,12 @@ class Sampler:
                 if self._backend is None:
                     self._backend = self._choose(ready[0], waiting[0])
                 chunk, waiting = waiting[: len(ready)], waiting[len(ready) :]
-                normals = self._normals([request.chip for request in chunk])
-                yield self._backend(normals, ready, sigmas, reduce)
+                chips = [Chip(self.seed, request.chip) for request in chunk]
+                yield self._backend(chips, ready, sigmas, reduce)
                 size = self._backend.chunk(ready[0])
 
     def _choose(self, batch: Any, request: Request) -> Backend:
-        def probe() -> tuple[Tensor, list[Any]]:
-            return self._normals([request.chip] * _PROBED), [batch] * _PROBED
+        def probe() -> tuple[list[Chip], list[Any]]:
+            return [Chip(self.seed, request.chip)] * _PROBED, [batch] * _PROBED
 
         return choose(self._name, self.model, self.weights, self.score, probe=probe)
-
-    def _normals(self, chips: Sequence[int]) -> Tensor:
-        device, shape = self.weights.device, (len(chips), self.weights.count)
-        if device.type == "cpu":
-            # New memory each time would cost more than the normals.
-            if self._buffer is None or self._buffer.shape != shape:
-                self._buffer = torch.empty(shape, dtype=torch.float32, device="cpu")
-            return standard_normals(self.seed, chips, self.weights.count, out=self._buffer)
-        # In page-locked memory, so that the copy waits for nothing.
-        pinned = torch.empty(
-            shape, dtype=torch.float32, device="cpu", pin_memory=device.type == "cuda"
-        )
-        rows = standard_normals(self.seed, chips, self.weights.count, out=pinned)
-        return rows.to(device, non_blocking=True)

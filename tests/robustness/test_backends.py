@@ -1,13 +1,14 @@
 """Backends agree on the same draws, and refuse by name what they cannot do."""
 
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, drifted, standard_normals
+from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, apply, drifted
 from bayesft.errors import SettingError
 from bayesft.models import MLP, LeNet5
 from bayesft.robustness import accuracy, backends, evaluate
@@ -104,6 +105,25 @@ def test_on_a_cpu_auto_is_in_place():
         assert isinstance(choose("auto", model, weights, accuracy, probe=None), InPlace)
 
 
+def test_auto_makes_no_second_copies_of_a_large_network():
+    """Not even to time them."""
+    weights = SimpleNamespace(device=torch.device("cuda"), streamed=True)
+    assert isinstance(choose("auto", network("mlp"), weights, accuracy, probe=None), InPlace)
+
+
+@pytest.mark.parametrize("backend", ["in_place", "vmap"])
+def test_a_large_network_has_the_same_scores(monkeypatch, backend):
+    """As if these were large, whose normals come in windows."""
+    settings = {"images_per_draw": 8, "score": confidence, "backend": backend}
+    for name in ("batch norm", "large"):
+        model = network(name)
+        kept = evaluate(model, data(), DRIFT, [0.0, 0.4, 0.9], 6, **settings)
+        with monkeypatch.context() as patch:
+            patch.setattr(apply, "LARGE", 0)
+            streamed = evaluate(model, data(), DRIFT, [0.0, 0.4, 0.9], 6, **settings)
+        torch.testing.assert_close(*(torch.tensor(c.scores) for c in (kept, streamed)))
+
+
 def test_an_unknown_backend_lists_the_known():
     with pytest.raises(SettingError, match=r"`backend` to be one of auto, in_place, vmap.*'fast'"):
         evaluate(network("mlp"), data(), DRIFT, [0.5], 2, backend="fast")
@@ -127,11 +147,11 @@ def test_chunks_of_vmap_are_halved_when_they_do_not_fit(monkeypatch):
         return stacked(self, rows)
 
     with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
-        normals = standard_normals(0, range(8), weights.count)
-        whole = Vmapped(model, weights, confidence)(normals, batches, [0.3, 0.6], mean_score)
+        chips = [Chip(0, k) for k in range(8)]
+        whole = Vmapped(model, weights, confidence)(chips, batches, [0.3, 0.6], mean_score)
         monkeypatch.setattr(DriftingWeights, "stacked", limited)
         backend = Vmapped(model, weights, confidence)
-        halved = backend(normals, batches, [0.3, 0.6], mean_score)
+        halved = backend(chips, batches, [0.3, 0.6], mean_score)
         assert backend.chunk(batches[0]) == 2
     assert sizes == [8, 4, 2, 2, 2, 2, 4, 2, 2, 2, 2]
     torch.testing.assert_close(halved, whole)
@@ -149,9 +169,24 @@ def test_a_larger_network_has_smaller_chunks():
     assert chunks[1] > chunks[3] >= 1
 
 
+def test_chunks_count_the_copies_of_a_draw(monkeypatch):
+    """Normals and weights; of a large network weights alone."""
+    model, batch = network("large"), list(data()[torch.arange(6)])
+    chunks = []
+    for limit in (apply.LARGE, 0):
+        monkeypatch.setattr(apply, "LARGE", limit)
+        with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
+            chunks.append(Vmapped(model, weights, accuracy).chunk(batch))
+    assert chunks[0] > 10
+    assert chunks[1] == pytest.approx(2 * chunks[0], abs=2)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("backend", ["in_place", "vmap"])
-def test_autocast_computes_with_the_drifted_weights(backend):
+def test_autocast_computes_with_the_drifted_weights(monkeypatch, backend, streamed):
     """Autocast keeps casted weights: all draws but the first would be scored with the old ones."""
+    if streamed:
+        monkeypatch.setattr(apply, "LARGE", 0)
     model, images = network("mlp").eval(), data()
     with torch.autocast("cpu", torch.bfloat16):
         curve = evaluate(
@@ -177,8 +212,7 @@ def test_a_backend_of_ones_own_is_an_entry(monkeypatch):
     monkeypatch.setitem(backends.BACKENDS, "mine", Mine)
     model = network("mlp")
     with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
-        normals = standard_normals(0, [0], weights.count)
-        probe = (normals, [list(data()[torch.arange(3)])])
+        probe = ([Chip(0, 0)], [list(data()[torch.arange(3)])])
         chosen = choose("mine", model, weights, accuracy, probe=lambda: probe)
     assert type(chosen) is Mine
     assert evaluate(model, data(), DRIFT, [0.5], 3, backend="mine").points[0].draws == 3

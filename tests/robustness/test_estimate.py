@@ -169,6 +169,7 @@ def test_overflow_is_wrong_and_a_score_that_is_not_finite_is_the_worst():
         ({"sigmas": [-0.1]}, "`sigma`.*-0.1"),
         ({"sigmas": []}, "`sigmas`.*none"),
         ({"sigmas": [math.nan]}, "nan"),
+        ({"seed": -1}, "`seed`.*0 or larger.*-1"),
         ({"batches": TensorDataset(torch.ones(0, 1), torch.ones(0))}, "no images"),
     ],
 )

@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import torch
+import torchvision
 from torch.utils.data import TensorDataset
 
-from bayesft.drift import LogNormalDrift
+from bayesft.drift import LogNormalDrift, apply
 from bayesft.models import LeNet5
 from bayesft.robustness import evaluate
 
@@ -53,3 +54,38 @@ def test_half_precision_is_honoured(backend):
         curve = evaluate(model.cuda(), data, DRIFT, [0.9], 10, score=score, backend=backend)
     assert set(seen) == {torch.float16}
     assert len(set(curve.scores[0])) > 1
+
+
+@pytest.mark.parametrize("backend", ["in_place", "vmap"])
+def test_a_large_network_has_the_same_scores(monkeypatch, backend):
+    """As if it were large, whose normals come in windows."""
+    model, data = setting()
+    settings = {"draws": 8, "images_per_draw": 16, "score": confidence, "backend": backend}
+    curves = []
+    for limit in (apply.LARGE, 0):
+        monkeypatch.setattr(apply, "LARGE", limit)
+        curves.append(evaluate(model.cuda(), data, DRIFT, [0.3, 0.9], **settings))
+    torch.testing.assert_close(*(torch.tensor(curve.scores) for curve in curves))
+
+
+def test_resnet152_takes_half_as_much_again_and_its_weights_at_most():
+    """The plain evaluation has weights and activations, and so has ours; and one copy."""
+    elsewhere = torch.cuda.memory_allocated()
+    model = torchvision.models.resnet152(num_classes=10).eval().cuda()
+    weights = sum(4 * parameter.numel() for parameter in model.parameters())
+    images, labels = torch.rand(8, 3, 32, 32), torch.zeros(8, dtype=torch.long)
+
+    def plain():
+        with torch.no_grad():
+            model(images[:4].cuda())
+
+    def under_drift():
+        evaluate(model, [(images, labels)], DRIFT, [0.3, 0.9], 2, images_per_draw=4)
+
+    def peak(function):
+        function()
+        torch.cuda.reset_peak_memory_stats()
+        function()
+        return torch.cuda.max_memory_allocated() - elsewhere
+
+    assert peak(under_drift) <= 1.5 * peak(plain) + weights

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bayesft.drift import DriftingWeights
+from bayesft.drift import Chip, DriftingWeights
 from bayesft.errors import BayesFTError, SettingError
 from bayesft.robustness.backends.base import Backend, Reduce, mean_and_variance, mean_score
 from bayesft.robustness.backends.in_place import InPlace
@@ -46,33 +46,37 @@ def choose(
     weights: DriftingWeights,
     score: Score,
     *,
-    probe: Callable[[], tuple[Tensor, Sequence[Any]]],
+    probe: Callable[[], tuple[Sequence[Chip], Sequence[Any]]],
 ) -> Backend:
     """Return the backend called `name`, or for `auto` the one to take.
 
     On a CPU that is `in_place`, which serves any network and any score, and is the
-    same each time, so that a run repeats to the bit. On a GPU, where a small network
-    waits for its own launches, both are timed on a few draws.
+    same each time, so that a run repeats to the bit; and for a large network, of which
+    it needs the fewest copies. On a GPU, where a small network waits for its own
+    launches, both are timed on a few draws.
 
     Args:
         name: `auto`, `in_place` or `vmap`.
         model: what is scored.
         weights: of `model`.
         score: a function of (model, batch).
-        probe: gives the normals of a few draws, `(D, count)`, and as many batches.
+        probe: gives a few chips and as many batches.
 
     Raises:
         SettingError: `vmap` was asked for by name and cannot serve this network.
     """
     in_place = InPlace(model, weights, score)
-    if name == "in_place" or (name == AUTO and weights.device.type == "cpu"):
+    if name == "in_place":
         return in_place
-    normals, batches = probe()
-    seconds: dict[Backend, float] = {in_place: _seconds(in_place, normals, batches)}
+    device = weights.device
+    if name == AUTO and (device.type == "cpu" or weights.streamed):
+        return in_place
+    chips, batches = probe()
+    seconds: dict[Backend, float] = {in_place: _seconds(in_place, chips, batches, device)}
     for other in BACKENDS if name == AUTO else [name]:
         backend = BACKENDS[other](model, weights, score)
         try:
-            seconds[backend] = _seconds(backend, normals, batches)
+            seconds[backend] = _seconds(backend, chips, batches, device)
         except BayesFTError:
             raise
         except Exception as error:
@@ -87,12 +91,13 @@ def choose(
     return min(seconds, key=seconds.__getitem__)
 
 
-def _seconds(backend: Backend, normals: Tensor, batches: Sequence[Any]) -> float:
-    device = normals.device
-    backend(normals, batches, [0.0], mean_score)
+def _seconds(
+    backend: Backend, chips: Sequence[Chip], batches: Sequence[Any], device: torch.device
+) -> float:
+    backend(chips, batches, [0.0], mean_score)
     _wait_for(device)
     started = time.perf_counter()
-    backend(normals, batches, [0.0], mean_score)
+    backend(chips, batches, [0.0], mean_score)
     _wait_for(device)
     return time.perf_counter() - started
 

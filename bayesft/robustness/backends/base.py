@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from bayesft.drift import Chip
+
 Reduce = Callable[[Tensor], Tensor]
 """From a draw's raw score, one value per image or a 0-d tensor, to what is kept of it."""
 
@@ -17,13 +19,13 @@ class Backend(Protocol):
     """
 
     def __call__(
-        self, normals: Tensor, batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
     ) -> Tensor:
         """Score D draws at S sigmas.
 
         Args:
-            normals: float32, shape `(D, count)`, on the weights' device.
-            batches: D batches of one length, on that device.
+            chips: D of them.
+            batches: D batches of one length, on the weights' device.
             sigmas: S strengths.
             reduce: what is kept of each score.
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesft.drift import DriftingWeights
+from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends.base import Reduce
 from bayesft.robustness.score import Score
 
@@ -31,14 +31,13 @@ class InPlace:
         self.score = score
 
     def __call__(
-        self, normals: Tensor, batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
     ) -> Tensor:
-        kept = []
-        for sigma in sigmas:
-            rows = self.weights.rows(normals, sigma)
-            for row, batch in zip(rows, batches, strict=True):
-                self.weights.write(row)
-                kept.append(reduce(self.score(self.model, batch)))
+        each = [batch for _ in sigmas for batch in batches]
+        kept = [
+            reduce(self.score(self.model, batch))
+            for _, batch in zip(self.weights.draws(chips, sigmas), each, strict=True)
+        ]
         return torch.stack(kept).unflatten(0, (len(sigmas), len(batches))).transpose(0, 1)
 
     def chunk(self, batch: Any) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from bayesft.drift import DriftingWeights
+from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends.base import Reduce, mean_score
 from bayesft.robustness.images import stacked, tensors_of
 from bayesft.robustness.score import Score
@@ -16,8 +16,9 @@ from bayesft.robustness.score import Score
 _CPU_BYTES = 1 << 24
 # Of the memory that is free on a GPU.
 _GPU_SHARE = 0.25
-# Normals and weights.
+# Normals and weights, or weights alone.
 _COPIES = 2
+_COPIES_STREAMED = 1
 
 
 class Vmapped:
@@ -37,17 +38,17 @@ class Vmapped:
         self._most: int | None = None
 
     def __call__(
-        self, normals: Tensor, batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
     ) -> Tensor:
         images = stacked(batches)
 
         def one(weights: dict[str, Tensor], batch: Any) -> Tensor:
             return reduce(functional_call(self.scored, weights, (batch,)))
 
-        kept = []
-        for sigma in sigmas:
+        kept, rows = [], self.weights.rows(chips, sigmas)
+        for _ in sigmas:
             try:
-                drifted = self.weights.stacked(self.weights.rows(normals, sigma))
+                drifted = self.weights.stacked(next(rows))
                 prefixed = {f"model.{name}": weight for name, weight in drifted.items()}
                 kept.append(vmap(one)(prefixed, images))
             except torch.OutOfMemoryError:
@@ -57,10 +58,10 @@ class Vmapped:
         else:
             return torch.stack(kept, dim=1)
         # Here and not above, where the error keeps alive what it failed over.
-        drifted = prefixed = images = None
+        drifted = prefixed = images = rows = None
         self._most = half = len(batches) // 2
         halves = (slice(half), slice(half, None))
-        return torch.cat([self(normals[h], batches[h], sigmas, reduce) for h in halves])
+        return torch.cat([self(chips[h], batches[h], sigmas, reduce) for h in halves])
 
     def chunk(self, batch: Any) -> int:
         device = self.weights.device
@@ -70,7 +71,8 @@ class Vmapped:
         size = sum(tensor.numel() for tensor in tensors_of(batch))
         if size not in self._activations:
             self._activations[size] = self._measure(batch)
-        each = _COPIES * 4 * self.weights.count + self._activations[size]
+        copies = _COPIES_STREAMED if self.weights.streamed else _COPIES
+        each = copies * 4 * self.weights.count + self._activations[size]
         return max(1, min(budget // each, self._most or budget))
 
     def _measure(self, batch: Any) -> int:
