@@ -128,12 +128,13 @@ class ImageDataModule(pl.LightningDataModule):
             return self._loader(data, shuffle=True)
         # Lightning knows how many processes train together; None means one.
         shared = getattr(self.trainer, "distributed_sampler_kwargs", None) or {}
-        return self._loader(
-            data,
-            sampler=EpochSampler(data, seed, seeded=isinstance(data, ReadyWhenRead), **shared),
-            # With a generator of its own a loader leaves the global random state alone.
-            generator=torch.Generator().manual_seed(seed),
-        )
+        sampler = EpochSampler(data, seed, seeded=isinstance(data, ReadyWhenRead), **shared)
+        # In a resumed training Lightning starts the loader's workers, which ask for the first
+        # batches, before it says which epoch begins.
+        sampler.set_epoch(getattr(self.trainer, "current_epoch", 0))
+        # With a generator of its own a loader leaves the global random state alone.
+        generator = torch.Generator().manual_seed(seed)
+        return self._loader(data, sampler=sampler, generator=generator)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(_readable(self.val_set))
