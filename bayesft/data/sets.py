@@ -91,23 +91,29 @@ class ReadyWhenRead(Dataset):
         return element
 
     def __getitems__(self, indices: Iterable[int | tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
-        elements = []
+        places = self.places[[each[0] if isinstance(each, tuple) else each for each in indices]]
+        images = []
         # Forked once for a batch; the devices' generators play no part.
         with torch.random.fork_rng(devices=[], enabled=_seeded(indices)):
-            for each in indices:
-                index, seed = each if isinstance(each, tuple) else (each, None)
-                if seed is not None:
-                    torch.default_generator.manual_seed(seed)
-                elements.append(self._ready(int(self.places[index])))
-        return elements
+            for each, place in zip(indices, places.tolist(), strict=True):
+                if isinstance(each, tuple):
+                    torch.default_generator.manual_seed(each[1])
+                images.append(self._augmented(place))
+        return list(zip(self._ready(images), self.labels[places], strict=True))
 
-    def _ready(self, place: int) -> tuple[Tensor, Tensor]:
+    def _augmented(self, place: int) -> Tensor:
         image = self.images[place]
         if self.augment and isinstance(self.images, Tensor):
             image = self.form.fit(image)
         for transform in self.augment:
             image = transform(image)
-        return self.form(image), self.labels[place]
+        return self.form.fit(image)
+
+    def _ready(self, images: list[Tensor]) -> Iterable[Tensor]:
+        # A transform may change the type of some images, and not all need have three colours.
+        if len({(image.dtype, image.shape) for image in images}) > 1:
+            return map(self.form, images)
+        return self.form(torch.stack(images))
 
 
 def _seeded(indices: Iterable[Any]) -> bool:

@@ -108,3 +108,15 @@ def test_memory_is_pinned_where_there_is_a_gpu(monkeypatch, pin, gpu, expected):
     monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
     assert DigitsDataModule(**SETTINGS, pin_memory=pin).pin_memory == expected
     assert DigitsDataModule(**SETTINGS, pin_memory=False).pin_memory is False
+
+
+def test_images_of_one_batch_need_not_be_alike():
+    """In type and in colours: each is what it would be alone."""
+    labels = torch.arange(3)
+    pixels = torch.randint(0, 256, (3, 3, 9, 7), dtype=torch.uint8)
+    mixed = [pixels[0], pixels[1] / 255, pixels[2, :1]]
+    data = ReadyWhenRead(mixed, labels, labels, form=ImageForm(8, channels=3, mean=0.3))
+    batch = torch.stack([image for image, _ in data.__getitems__([0, 1, 2])])
+    for image, alone in zip(batch, mixed, strict=True):
+        torch.testing.assert_close(image, ImageForm(8, channels=3, mean=0.3)(alone))
+    torch.testing.assert_close(batch[2, 0], batch[2, 1])
