@@ -1,5 +1,6 @@
 """From a config to a run: the only place that instantiates one."""
 
+from bayesft.app import resolvers as resolvers  # registers them
 from bayesft.app.build import site_names
 from bayesft.app.folder import RunFolder
 from bayesft.app.report import SearchReport

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hydra.errors import CompactHydraException, InstantiationException
+from omegaconf.errors import InterpolationResolutionError
 
 from bayesft.errors import BayesFTError
 
@@ -18,19 +19,35 @@ class CommandError(CompactHydraException):
 def told_plainly(function: Function) -> Function:
     """Turn a `BayesFTError` that leaves `function` into a `CommandError`.
 
-    Hydra wraps what a constructor raises in a message about the constructor: the
-    user's mistake is what it was caused by.
+    Hydra wraps what a constructor raises in a message about the constructor, and
+    OmegaConf what a resolver raises: the user's mistake is what it was caused by.
     """
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except BayesFTError as error:
-            raise CommandError(str(error)) from error
-        except InstantiationException as error:
-            if isinstance(error.__cause__, BayesFTError):
-                raise CommandError(str(error.__cause__)) from error
-            raise
+        except (BayesFTError, InstantiationException, InterpolationResolutionError) as error:
+            mistake = _mistake(error)
+            if mistake is None:
+                raise
+            # Hydra would show an error of OmegaConf as well, if that were the cause.
+            raise CommandError(_message(mistake)) from mistake
 
     return wrapper
+
+
+def _mistake(error: BaseException | None) -> BayesFTError | None:
+    """Return the `BayesFTError` that `error` is, or comes from."""
+    while error is not None and not isinstance(error, BayesFTError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _message(error: BayesFTError) -> str:
+    """Return the error's own words.
+
+    What a loader's worker process raises arrives with the worker's traceback before it.
+    """
+    name = f"{type(error).__module__}.{type(error).__qualname__}: "
+    return str(error).rpartition(name)[2]

@@ -1,31 +1,26 @@
-"""What every image data module shares: the split, the image format, the loaders."""
+"""What every image data module shares: the settings, the split, the loaders."""
 
+import os
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
-from torchvision.transforms.v2 import functional as image_functions
+from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
+from bayesft.data.form import ImageForm
 from bayesft.data.order import EpochSampler
+from bayesft.data.sets import ByBatch, ByIndex, Labelled, ReadyWhenRead, as_batch
+from bayesft.data.settings import check_amount, check_at_least, check_transforms
+from bayesft.data.split import split_indices
 from bayesft.errors import DataError, SettingError
 
+READY_BYTES = 2**30
+"""A set that would be larger when it is ready is made ready image by image."""
 
-class _ByBatch(TensorDataset):
-    """Reads a whole batch by one indexing.
-
-    On small images, taking and collating them one by one costs more than a training step.
-    """
-
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, ...]:
-        return self[indices]
-
-
-def _as_batch(batch: Any) -> Any:
-    """Collate what `_ByBatch` gives: a batch already."""
-    return batch
+_WORKERS = 4
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -34,24 +29,31 @@ class ImageDataModule(pl.LightningDataModule):
     The training images are split into train and validation by `split_seed`; the
     test images are a set of their own, which is read in stage `test` alone.
 
+    Sets in memory that are not augmented are made ready once, and a batch is one indexing.
+
     Args:
         image_size: height and width in pixels; images are resized to it.
-        channels: 1, or 3 (grey is repeated).
+        channels: 1 (colours become grey), or 3 (grey is repeated).
         num_classes: what the labels must stay below.
-        mean: of the pixels in [0, 1], subtracted.
+        mean: of the pixels in [0, 1], subtracted; see `ImageForm` for one per colour.
         std: of the pixels in [0, 1], divided by.
-        val_size: how many training images are set aside for validation.
+        val_size: how many training images are set aside for validation, or which part of
+            them (a number between 0.0 and 1.0).
         batch_size: images per batch.
         split_seed: of the train/validation split; not the training's seed, so that
             runs with different seeds share their split.
-        shuffle_seed: of the order of training images, so that networks that differ
-            in what else they draw (dropout) see the same batches; None for an
-            order from the global random state.
-        num_workers: loader processes; 0 is fastest for sets in memory.
-        pin_memory: page-locked batches, for a GPU.
+        shuffle_seed: of the order and the augmentation of training images, so that networks
+            that differ in what else they draw (dropout) see the same batches; None for
+            both from the global random state.
+        augment: transforms of one training image, before it is normalised; see
+            `ReadyWhenRead` for what they get. None or an empty list for none.
+        num_workers: loader processes; None for none where a set is ready in memory, which
+            is fastest, and one per core, up to 4, where images are read or augmented.
+        pin_memory: page-locked batches, for a GPU; None for where there is one.
+        crop: see `ImageForm`.
 
     Raises:
-        SettingError: a size that cannot be.
+        SettingError: a setting that cannot be.
     """
 
     def __init__(
@@ -60,102 +62,124 @@ class ImageDataModule(pl.LightningDataModule):
         image_size: int,
         channels: int = 1,
         num_classes: int = 10,
-        mean: float = 0.0,
-        std: float = 1.0,
-        val_size: int,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        val_size: int | float,
         batch_size: int = 128,
         split_seed: int = 0,
         shuffle_seed: int | None = None,
-        num_workers: int = 0,
-        pin_memory: bool = False,
+        augment: Sequence[Callable[[Tensor], Tensor]] | None = None,
+        num_workers: int | None = None,
+        pin_memory: bool | None = None,
+        crop: float | None = None,
     ) -> None:
         super().__init__()
-        _check_at_least(
-            1,
-            image_size=image_size,
-            num_classes=num_classes,
-            val_size=val_size,
-            batch_size=batch_size,
-        )
-        _check_at_least(0, num_workers=num_workers, split_seed=split_seed)
+        self.form = ImageForm(image_size, channels, mean, std, crop)
+        check_at_least(1, num_classes=num_classes, batch_size=batch_size)
+        check_amount("val_size", val_size)
+        check_at_least(0, split_seed=split_seed)
         if shuffle_seed is not None:
-            _check_at_least(0, shuffle_seed=shuffle_seed)
-        if channels not in (1, 3):
-            raise SettingError(f"Expected `data.channels` to be 1 or 3, but got {channels!r}.")
-        if not std > 0:
-            raise SettingError(f"Expected `data.std` to be larger than 0, but got {std!r}.")
+            check_at_least(0, shuffle_seed=shuffle_seed)
+        if num_workers is not None:
+            check_at_least(0, num_workers=num_workers)
+        if pin_memory not in (None, True, False):
+            raise SettingError(
+                f"Expected `data.pin_memory` to be null, true or false, but got {pin_memory!r}."
+            )
         self.image_size = image_size
         self.channels = channels
         self.num_classes = num_classes
-        self.mean = mean
-        self.std = std
         self.val_size = val_size
         self.batch_size = batch_size
         self.split_seed = split_seed
         self.shuffle_seed = shuffle_seed
+        self.augment = check_transforms(augment)
         self.num_workers = num_workers
-        self.pin_memory = pin_memory
-        self.train_set: TensorDataset | None = None
-        self.val_set: TensorDataset | None = None
-        self.test_set: TensorDataset | None = None
+        self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
+        self.train_set: Dataset | None = None
+        self.val_set: Dataset | None = None
+        self.test_set: Dataset | None = None
 
     @abstractmethod
-    def load_train(self) -> tuple[Tensor, Tensor]:
-        """Return the images that may be trained and validated on.
+    def load_train(self) -> Labelled | tuple[Tensor | ByIndex, Tensor]:
+        """Return the images that may be trained and validated on, and their labels.
 
-        Pixels are float32 in [0, 1], shape `(n, channels, height, width)`; labels int64.
+        Pixels are uint8, or float in [0, 1], shape `(n, 1 or 3, height, width)`; labels
+        int64. See `Labelled` for images that do not fit in memory or that belong together.
         """
 
+    def load_val(self) -> Labelled | tuple[Tensor | ByIndex, Tensor] | None:
+        """Return the validation images of a set that has its own; None to split them off."""
+        return None
+
     @abstractmethod
-    def load_test(self) -> tuple[Tensor, Tensor]:
+    def load_test(self) -> Labelled | tuple[Tensor | ByIndex, Tensor]:
         """Return the test images, in the form of `load_train`."""
 
     def setup(self, stage: str | None = None) -> None:
         if stage in (None, "fit", "validate") and self.train_set is None:
-            images, labels = self.load_train()
-            self._check_labels(labels)
-            train, val = split_indices(len(labels), self.val_size, self.split_seed)
-            self.train_set = TensorDataset(self._prepare(images[train]), labels[train])
-            self.val_set = TensorDataset(self._prepare(images[val]), labels[val])
+            self._setup_fit(Labelled(*self.load_train()), self.load_val())
         if stage in (None, "test") and self.test_set is None:
-            images, labels = self.load_test()
-            self._check_labels(labels)
-            self.test_set = TensorDataset(self._prepare(images), labels)
+            self.test_set = self._set(Labelled(*self.load_test()))
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.train_set, shuffle=True)
+        data, seed = _readable(self.train_set), self.shuffle_seed
+        if seed is None:
+            return self._loader(data, shuffle=True)
+        # Lightning knows how many processes train together; None means one.
+        shared = getattr(self.trainer, "distributed_sampler_kwargs", None) or {}
+        sampler = EpochSampler(data, seed, seeded=isinstance(data, ReadyWhenRead), **shared)
+        # In a resumed training Lightning starts the loader's workers, which ask for the first
+        # batches, before it says which epoch begins.
+        sampler.set_epoch(getattr(self.trainer, "current_epoch", 0))
+        # With a generator of its own a loader leaves the global random state alone.
+        generator = torch.Generator().manual_seed(seed)
+        return self._loader(data, sampler=sampler, generator=generator)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(self.val_set)
+        return self._loader(_readable(self.val_set))
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader(self.test_set)
+        return self._loader(_readable(self.test_set))
 
-    def _loader(self, images: TensorDataset, *, shuffle: bool = False) -> DataLoader:
-        data = _ByBatch(*images.tensors)
-        order: dict[str, Any] = {"shuffle": shuffle}
-        if shuffle and self.shuffle_seed is not None:
-            # With a generator of its own a loader leaves the global random state alone.
-            order = {
-                "sampler": EpochSampler(data, self.shuffle_seed),
-                "generator": torch.Generator().manual_seed(self.shuffle_seed),
-            }
+    def _setup_fit(self, train: Labelled, val: tuple | None) -> None:
+        if val is None:
+            places = split_indices(
+                len(train.labels), self.val_size, self.split_seed, groups=train.groups
+            )
+            self.val_set = self._set(train, places[1])
+        else:
+            places = (None,)
+            self.val_set = self._set(Labelled(*val))
+        self.train_set = self._set(train, places[0], self.augment)
+
+    def _set(
+        self, found: Labelled, places: Tensor | None = None, augment: Sequence[Callable] = ()
+    ) -> Dataset:
+        """Return the images at `places`, or all, as a set: a TensorDataset where they are ready."""
+        images, labels, _ = found
+        self._check_labels(labels)
+        places = torch.arange(len(labels)) if places is None else places
+        if isinstance(images, Tensor) and not augment:
+            channels = min(self.channels, images.shape[1])
+            if len(places) * channels * self.image_size**2 * 4 <= READY_BYTES:
+                return TensorDataset(self.form(images[places]), labels[places])
+        return ReadyWhenRead(images, labels, places, form=self.form, augment=augment)
+
+    def _loader(self, data: Dataset, **order: Any) -> DataLoader:
+        ready = isinstance(data, ByBatch)
+        workers = self.num_workers
+        if workers is None:
+            workers = 0 if ready else min(_WORKERS, _cores())
         return DataLoader(
             data,
             batch_size=self.batch_size,
-            collate_fn=_as_batch,
+            collate_fn=as_batch if ready else default_collate,
             **order,
-            num_workers=self.num_workers,
+            num_workers=workers,
             pin_memory=self.pin_memory,
-            persistent_workers=self.num_workers > 0,
+            persistent_workers=workers > 0,
         )
-
-    def _prepare(self, images: Tensor) -> Tensor:
-        size = [self.image_size, self.image_size]
-        if list(images.shape[-2:]) != size:
-            images = image_functions.resize(images, size, antialias=True)
-        images = (images - self.mean) / self.std
-        return images.expand(-1, self.channels, -1, -1) if images.shape[1] == 1 else images
 
     def _check_labels(self, labels: Tensor) -> None:
         if int(labels.max()) >= self.num_classes or int(labels.min()) < 0:
@@ -165,24 +189,11 @@ class ImageDataModule(pl.LightningDataModule):
             )
 
 
-def split_indices(total: int, val_size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return disjoint (train, validation) indices of a seeded shuffle of `range(total)`.
-
-    Raises:
-        SettingError: validation would leave nothing to train on.
-    """
-    if val_size >= total:
-        raise SettingError(
-            f"Expected `data.val_size` to be smaller than the {total} training images, "
-            f"but got {val_size}."
-        )
-    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
-    return order[val_size:], order[:val_size]
+def _readable(data: Dataset) -> Dataset:
+    return ByBatch(*data.tensors) if isinstance(data, TensorDataset) else data
 
 
-def _check_at_least(least: int, **settings: Any) -> None:
-    for name, value in settings.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise SettingError(
-                f"Expected `data.{name}` to be an integer of at least {least}, but got {value!r}."
-            )
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

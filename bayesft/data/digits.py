@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from bayesft.data.base import ImageDataModule, split_indices
+from bayesft.data.base import ImageDataModule
+from bayesft.data.split import split_indices
 
 _TEST_SIZE = 450
 _TEST_SEED = 1797

@@ -53,6 +53,18 @@ TABLE = [
         r"'stage9'.*Did you mean stage4",
     ),
     (["data=mnist"], r"MNIST is not usable.*paths.data_dir"),
+    (["data=fashion_mnist"], r"Fashion-MNIST is not usable.*paths.data_dir"),
+    (["data=cifar10"], r"CIFAR-10 is not usable.*paths.data_dir"),
+    (["data=gtsrb"], r"GTSRB is not usable.*paths.data_dir"),
+    (["data=folder"], r"^`data.root` is not set.*data.root=<folder>"),
+    (["data=folder", "data.root=nowhere"], r"^There is no folder nowhere.*data.root=<folder>"),
+    (["data.val_size=1.5"], r"`data.val_size`.*between 0.0 and 1.0, but got 1.5"),
+    (["data.mean=[0.1,0.2]"], r"`data.mean` to be a number.*but got \[0.1, 0.2\]"),
+    (["data.std=0"], "`data.std` to be larger than 0, but got 0.0"),
+    (["data.channels=2"], "`data.channels` to be 1 or 3, but got 2"),
+    (["data.augment=[flip]"], r"`data.augment` to be null or a list of transforms.*'flip'"),
+    (["data.num_workers=-1"], "`data.num_workers`.*at least 0, but got -1"),
+    (["data.pin_memory=maybe"], "`data.pin_memory` to be null, true or false, but got 'maybe'"),
     (["ckpt_path=nowhere.ckpt"], "There is no checkpoint at nowhere.ckpt"),
     (["trainer.max_epochs=-1"], "trainer.max_epochs"),
 ]
@@ -99,6 +111,7 @@ def test_a_checkpoint_of_another_network(tmp_path):
     [
         (["model.activation=swish"], "`model.activation`"),
         (["data=mnist", "paths.data_dir=nowhere"], "MNIST is not usable"),
+        (["data=folder"], "`data.root` is not set"),
         (["evaluation.sigmas=[-1]"], "`sigma`"),
         (["evaluation.test.seed=2"], r"evaluation.\*.seed"),
         (["drift.target=conv"], "`drift.target`"),
@@ -117,6 +130,7 @@ def test_a_search_is_refused_before_its_first_trial(tmp_path, overrides, message
         (["train.py", "model=resnet9"], ["resnet9", "lenet5", "mlp"]),
         (["train.py", "data=imagenet"], ["imagenet", "digits", "mnist"]),
         (["train.py", "modle=mlp"], ["modle"]),
+        (["train.py", "data=folder"], ["`data.root` is not set", "data.root=<folder>"]),
         (["search.py", "-m", "hydra/sweeper=bayes"], ["hydra/sweeper", "bayesft"]),
         (
             ["train.py", "hydra.run.dir=config.txt/run"],
@@ -141,3 +155,5 @@ def test_the_commands_end_with_a_status_and_without_a_traceback(tmp_path, argume
     assert "Traceback" not in run.stderr
     for word in words:
         assert word in run.stderr
+    # OmegaConf's own words on the same would only be noise.
+    assert "resolving interpolation" not in run.stderr

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 from bayesft.app.build import build_data, build_drift, build_module, build_trainer, check
 from bayesft.methods import ERM
 from tests.helpers.app import CONF, ROOT, composed
+from tests.helpers.archives import write_images
 
 OPTIONS = sorted(
     f"{path.parent.relative_to(CONF)}={path.stem}"
@@ -21,6 +22,8 @@ def test_every_option_can_be_made(tmp_path, monkeypatch, option, name):
     # The other networks need larger images than digits has, and torchvision's coloured ones.
     other = option.startswith("model=") and option != "model=mlp"
     extra = ["data.image_size=32", "data.channels=3"] if other else []
+    if option == "data=folder":
+        extra = [f"data.root='{write_images(tmp_path / 'images')}'"]
     cfg = composed(tmp_path, option, *extra, name=name)
     check(cfg)
     build_data(cfg)

@@ -1,33 +1,11 @@
 """MNIST as torchvision lays it out, from archives that the test writes."""
 
-import gzip
-import struct
-
 import pytest
 import torch
 
 from bayesft.data import MNISTDataModule
 from bayesft.errors import DataError
-
-COUNTS = {"train": 40, "t10k": 12}
-
-
-def write_mnist(folder, *, compressed=False):
-    """Write the four idx files; image i of a part is filled with i."""
-    raw = folder / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for part, count in COUNTS.items():
-        pixels = b"".join(bytes([i]) * 28 * 28 for i in range(count))
-        labels = bytes(i % 10 for i in range(count))
-        files = {
-            f"{part}-images-idx3-ubyte": struct.pack(">IIII", 0x803, count, 28, 28) + pixels,
-            f"{part}-labels-idx1-ubyte": struct.pack(">II", 0x801, count) + labels,
-        }
-        for name, content in files.items():
-            (raw / name).write_bytes(content)
-            if compressed:
-                (raw / f"{name}.gz").write_bytes(gzip.compress(content))
-    return folder
+from tests.helpers.archives import write_mnist
 
 
 def mnist(folder) -> MNISTDataModule:
@@ -42,7 +20,7 @@ def test_an_existing_folder_is_used_as_it_is(tmp_path):
     data.prepare_data()
     data.setup()
     assert (len(data.train_set), len(data.val_set), len(data.test_set)) == (30, 10, 12)
-    torch.testing.assert_close(data.test_set.tensors[0][:, 0, 3, 5] * 255, torch.arange(12.0))
+    torch.testing.assert_close(data.test_set.tensors[0][:, 0, 3, 5] * 255, 100 + torch.arange(12.0))
     assert data.test_set.tensors[1].tolist() == [i % 10 for i in range(12)]
     assert {path.name: path.stat().st_mtime_ns for path in raw.iterdir()} == before
 

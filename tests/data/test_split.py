@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bayesft.data import DigitsDataModule, ImageDataModule
-from bayesft.data.base import split_indices
+from bayesft.data.split import split_indices
 from bayesft.errors import DataError, SettingError
 
 SIZES = {"image_size": 8, "val_size": 360}

@@ -1,0 +1,143 @@
+"""Images in files: class folders, and one image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from bayesft.errors import DataError, SettingError, reason_of
+
+_PARTS = ("train", "val", "test")
+
+
+class ImageFiles:
+    """Image files by index; each is decoded when it is asked for.
+
+    Args:
+        paths: of the files.
+    """
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        return read_image(self.paths[index])
+
+
+def read_image(path: str | Path) -> Tensor:
+    """Return the image in the file as uint8, shape `(3, height, width)`.
+
+    Raises:
+        DataError: the file cannot be read as an image.
+    """
+    try:
+        with Image.open(path) as image:
+            return pil_to_tensor(image.convert("RGB"))
+    # Each of the formats' decoders raises errors of its own.
+    except Exception as error:
+        raise DataError(
+            f"{path} cannot be read as an image ({reason_of(error)}). Replace the file or "
+            "remove it."
+        ) from error
+
+
+@dataclass(frozen=True)
+class ImageFolders:
+    """Where the class folders lie.
+
+    Attributes:
+        classes: the names of the folders that hold training images, sorted.
+        train: the folder that holds those.
+        val: the folder of the validation images' class folders, if there is one.
+        test: the same for test images.
+    """
+
+    classes: tuple[str, ...]
+    train: Path
+    val: Path | None = None
+    test: Path | None = None
+
+
+def image_folders(root: str | Path | None) -> ImageFolders:
+    """Return how the images lie below `root`.
+
+    Training images are in `root/train` if that has folders in it, and in `root` itself
+    otherwise.
+
+    Raises:
+        SettingError: `root` is None.
+        DataError: there is no such folder, or no class folder in it.
+    """
+    layout = (
+        "Expected a folder of images for each class, or train/, and val/ and test/ if there are "
+        "such, that hold those"
+    )
+    if root is None:
+        raise SettingError(
+            f"`data.root` is not set. Say which folder holds the images: data.root=<folder>. "
+            f"{layout}."
+        )
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise DataError(
+            f"There is no folder {root}, which `data.root` names. {layout}: data.root=<folder>."
+        )
+    if classes := _folders_in(root / "train"):
+        val, test = (part if part.is_dir() else None for part in (root / "val", root / "test"))
+        return ImageFolders(classes, root / "train", val, test)
+    classes = _folders_in(root)
+    if not set(classes) - set(_PARTS):
+        found = f"only {', '.join(classes)}" if classes else "none"
+        raise DataError(f"There are no class folders in {root} (`data.root`): {found}. {layout}.")
+    return ImageFolders(classes, root)
+
+
+def labelled_files(folder: Path, classes: Sequence[str]) -> tuple[list[str], Tensor]:
+    """Return the image files in the class folders of `folder`, in a fixed order, and their labels.
+
+    Args:
+        folder: of the class folders; some of `classes` may be missing.
+        classes: the classes' names; a label is a place among them.
+
+    Returns:
+        The paths, and their labels as int64, shape `(n,)`.
+
+    Raises:
+        DataError: a class folder has no images, there is none at all, or one more than `classes`.
+    """
+    found = _folders_in(folder)
+    unknown = [name for name in found if name not in classes]
+    if unknown:
+        raise DataError(
+            f"{folder} has classes that train/ does not have: {', '.join(unknown)}. The classes "
+            f"are {', '.join(classes)}."
+        )
+    if not found:
+        raise DataError(f"There are no class folders in {folder}. Fill it, or remove the folder.")
+    labels = {name: classes.index(name) for name in found}
+    files = make_dataset(folder, labels, IMG_EXTENSIONS, allow_empty=True)
+    filled = {label for _, label in files}
+    for name, label in labels.items():
+        if label not in filled:
+            raise DataError(
+                f"The class folder {folder / name} has no images "
+                f"({', '.join(end[1:] for end in IMG_EXTENSIONS)}). Fill it, or remove the folder."
+            )
+    paths, numbers = zip(*files, strict=True)
+    return list(paths), torch.tensor(numbers, dtype=torch.int64)
+
+
+def _folders_in(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        return ()
+    # Names that begin with a dot are what tools leave, such as .ipynb_checkpoints.
+    names = (each.name for each in folder.iterdir() if each.is_dir())
+    return tuple(sorted(name for name in names if not name.startswith(".")))

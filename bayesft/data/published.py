@@ -1,0 +1,58 @@
+"""Published sets, as torchvision downloads and reads them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bayesft.data.base import ImageDataModule
+from bayesft.errors import BayesFTError, DataError
+
+Found = TypeVar("Found")
+
+
+class PublishedDataModule(ImageDataModule):
+    """The base of the sets that torchvision knows: derive and say in `layout` how they lie.
+
+    Args:
+        data_dir: the folder that holds, or will hold, the set in torchvision's layout. What
+            is there is used as it is, and may be read-only; what is missing is downloaded.
+        settings: see `ImageDataModule`.
+    """
+
+    title: str
+    layout: str
+    """What `data_dir` holds, in words: `MNIST/raw with the four idx files`."""
+
+    def __init__(self, *, data_dir: str | Path, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.data_dir = Path(data_dir).expanduser()
+
+    def usable(self, read: Callable[..., Found], *args: Any, **settings: Any) -> Found:
+        """Return what `read` returns.
+
+        Raises:
+            DataError: it raised, for whatever reason.
+        """
+        try:
+            return read(*args, **settings)
+        except BayesFTError:
+            raise
+        # What a cut or foreign file makes the readers of archives, pickles and images
+        # raise is beyond listing.
+        except Exception as error:
+            raise self.unusable(_first_line(error)) from error
+
+    def unusable(self, reason: str) -> DataError:
+        """Return the error that says what is wrong, what is expected, and what to do."""
+        place, *_ = self.layout.split()
+        return DataError(
+            f"{self.title} is not usable in {self.data_dir} ({reason}). Expected "
+            f"{self.data_dir}/{self.layout}, or a network to download them. Set "
+            "paths.data_dir=<folder>, or the variable BAYESFT_DATA_DIR, to a folder that holds "
+            f"{place}; or use data=digits, which needs no download."
+        )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
