@@ -75,7 +75,8 @@ class ImageDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.form = ImageForm(image_size, channels, mean, std, crop)
-        check_at_least(1, num_classes=num_classes, batch_size=batch_size)
+        check_at_least(2, num_classes=num_classes)
+        check_at_least(1, batch_size=batch_size)
         check_amount("val_size", val_size)
         check_at_least(0, split_seed=split_seed)
         if shuffle_seed is not None:
