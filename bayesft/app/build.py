@@ -13,7 +13,7 @@ from torch import nn
 from bayesft.app.errors import told_plainly
 from bayesft.drift import Drift, check_sigma
 from bayesft.errors import SettingError
-from bayesft.models import OWN, add_sites, placement, set_dropout
+from bayesft.models import OWN, add_sites, check_logits, placement, set_dropout
 from bayesft.models import site_names as model_site_names
 from bayesft.robustness.amount import amount
 
@@ -36,22 +36,26 @@ def build_network(cfg: DictConfig) -> nn.Module:
     network = make(OmegaConf.create(settings))
     if sites is None:
         sites = OWN if model_site_names(network) else "block"
+    shape = _image_shape(cfg)
+    if sites != OWN and shape is None:
+        raise SettingError(
+            "To find the network's layers it is run on an image, so `data.channels` and "
+            "`data.image_size` must be in the data set's config. Or set model.sites=own, for "
+            "the nn.Dropout modules that it has."
+        )
     if sites != OWN:
-        add_sites(network, _image_shape(cfg), **placement(sites))
+        add_sites(network, shape, **placement(sites))
+    if shape is not None:
+        check_logits(network, shape, cfg.data.get("num_classes"))
     if dropout is not None:
         set_dropout(network, dropout)
     return network
 
 
-def _image_shape(cfg: DictConfig) -> tuple[int, int, int]:
+def _image_shape(cfg: DictConfig) -> tuple[int, int, int] | None:
+    """Return channels, height and width of the images; None where the data does not tell."""
     channels, size = cfg.data.get("channels"), cfg.data.get("image_size")
-    if channels is None or size is None:
-        raise SettingError(
-            "To find the network's layers it is run on an image, so `data.channels` and "
-            f"`data.image_size` must be in the data set's config, but they are {channels!r} and "
-            f"{size!r}. Or set model.sites=own, for the nn.Dropout modules that it has."
-        )
-    return channels, size, size
+    return None if channels is None or size is None else (channels, size, size)
 
 
 def build_module(cfg: DictConfig) -> pl.LightningModule:

@@ -12,6 +12,7 @@ from bayesft.models.lenet import LeNet5
 from bayesft.models.mlp import MLP
 from bayesft.models.placement import OWN, add_sites, placement
 from bayesft.models.pretrained import torchvision_model
+from bayesft.models.probe import check_logits
 from bayesft.models.resnet import PreActResNet, ResNet18
 from bayesft.models.site import remove_sites
 from bayesft.models.traffic_sign import TrafficSignNet
@@ -27,6 +28,7 @@ __all__ = [
     "ResNet18",
     "TrafficSignNet",
     "add_sites",
+    "check_logits",
     "dropout_vector",
     "get_dropout",
     "placement",

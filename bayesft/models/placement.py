@@ -1,19 +1,18 @@
 """Giving dropout sites to a network that was written without them."""
 
-import contextlib
 import difflib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from bayesft.errors import SettingError, reason_of
+from bayesft.errors import SettingError
 from bayesft.models.blocks import Block, find_blocks
 from bayesft.models.dropout import Rates, set_dropout
+from bayesft.models.probe import probing
 from bayesft.models.site import Drop, Site, hang, remove_sites
 
 OWN = "own"
@@ -135,38 +134,6 @@ def _replace_own_dropout(model: nn.Module) -> None:
 def _blocks(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Block]:
     with probing(model, image_shape) as batch:
         return find_blocks(model, batch)
-
-
-@contextlib.contextmanager
-def probing(model: nn.Module, image_shape: tuple[int, int, int]) -> Iterator[Tensor]:
-    """Yield a batch of two black images to run `model` on, in eval mode.
-
-    The modes of its modules and the global random state are left as they were.
-
-    Raises:
-        SettingError: what is done inside fails, because the network cannot take such images.
-    """
-    where = next(model.parameters(), torch.empty(0))
-    # Two, because a batch of one loses its axis in a network that squeezes.
-    batch = torch.zeros(2, *image_shape, dtype=where.dtype, device=where.device)
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            yield batch
-    except SettingError:
-        raise
-    except Exception as error:
-        shape = "×".join(map(str, image_shape))
-        raise SettingError(
-            f"{type(model).__name__} cannot take images of {shape}, channels × height × width "
-            f"({reason_of(error)}). Set data.channels and data.image_size to what it needs: "
-            "networks from torchvision take data.channels=3, and data.image_size=224 fits all of "
-            "them but inception_v3 (299)."
-        ) from error
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _chosen(blocks: Sequence[Block], only: Sequence[str] | None, *, last: bool) -> list[Block]:

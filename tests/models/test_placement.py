@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from bayesft.errors import SettingError
-from bayesft.models import add_sites, get_dropout, remove_sites, set_dropout, site_names
+from bayesft.models import (
+    add_sites,
+    check_logits,
+    get_dropout,
+    remove_sites,
+    set_dropout,
+    site_names,
+)
 from bayesft.models.placement import SiteWarning, placement
 from bayesft.models.site import Drop, Site
 from tests.models.test_blocks import Net, conv, head
@@ -234,3 +241,22 @@ def test_a_part_that_is_frozen_does_not_drop():
     assert not torch.equal(model(images()), model(images()))
     model[0].eval()
     assert torch.equal(model(images()), model(images()))
+
+
+def test_logits_that_fit():
+    for count in (10, None):
+        check_logits(stranger(), SHAPE, count)
+    # What gives anything but a tensor, such as a detector, is taken as it is.
+    check_logits(Net(lambda self, x: {"boxes": x}), SHAPE, 10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "message"),
+    [
+        (SHAPE, 7, r"Sequential to give 7 logits.*makes \(2, 10\) of a batch of 2"),
+        ((1, 8, 8), 10, "Sequential cannot take images of 1×8×8"),
+    ],
+)
+def test_logits_that_do_not_fit(shape, classes, message):
+    with pytest.raises(SettingError, match=message):
+        check_logits(stranger(), shape, classes)

@@ -1,0 +1,66 @@
+"""Running a network once, to see whether it fits the images and what it does with them."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from bayesft.errors import SettingError, reason_of
+
+
+@contextlib.contextmanager
+def probing(model: nn.Module, image_shape: tuple[int, int, int]) -> Iterator[Tensor]:
+    """Yield a batch of two black images to run `model` on, in eval mode.
+
+    The modes of its modules and the global random state are left as they were.
+
+    Raises:
+        SettingError: what is done inside fails, because the network cannot take such images.
+    """
+    where = next(model.parameters(), torch.empty(0))
+    # Two, because a batch of one loses its axis in a network that squeezes.
+    batch = torch.zeros(2, *image_shape, dtype=where.dtype, device=where.device)
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            yield batch
+    except SettingError:
+        raise
+    except Exception as error:
+        shape = "×".join(map(str, image_shape))
+        raise SettingError(
+            f"{type(model).__name__} cannot take images of {shape}, channels × height × width "
+            f"({reason_of(error)}). Set data.channels and data.image_size to what it needs: "
+            "networks from torchvision take data.channels=3, and data.image_size=224 fits all of "
+            "them but inception_v3 (299)."
+        ) from error
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def check_logits(
+    model: nn.Module, image_shape: tuple[int, int, int], num_classes: int | None
+) -> None:
+    """Raise unless `model` takes such images and gives a logit for each class.
+
+    Args:
+        model: any network; what returns anything but a tensor is taken as it is.
+        image_shape: channels, height and width.
+        num_classes: how many logits; None for any number.
+
+    Raises:
+        SettingError: it does not.
+    """
+    with probing(model, image_shape) as batch:
+        logits = model(batch)
+    if num_classes is None or not isinstance(logits, Tensor):
+        return
+    if tuple(logits.shape) != (len(batch), num_classes):
+        raise SettingError(
+            f"Expected {type(model).__name__} to give {num_classes} logits for an image, as "
+            f"`data.num_classes` says, but it makes {tuple(logits.shape)} of a batch of "
+            f"{len(batch)}. Hand it num_classes: ${{data.num_classes}} in its config."
+        )
