@@ -1,9 +1,10 @@
 """From a config to a run: the only place that instantiates one."""
 
 from bayesft.app.build import site_names
+from bayesft.app.factors import FactorReport
 from bayesft.app.folder import RunFolder
 from bayesft.app.report import SearchReport
 from bayesft.app.search import search
 from bayesft.app.train import train
 
-__all__ = ["RunFolder", "SearchReport", "search", "site_names", "train"]
+__all__ = ["FactorReport", "RunFolder", "SearchReport", "search", "site_names", "train"]

@@ -13,6 +13,9 @@ from bayesft.folders import make_writable
 CONFIG = "config.yaml"
 """The run's config with nothing left to resolve."""
 
+TEST_CURVE = "test_curve.json"
+"""The curve of the kept weights on test images: the last thing that a run writes."""
+
 WEIGHTS = "weights.ckpt"
 """The weights that a trial kept."""
 

@@ -3,6 +3,7 @@
 import math
 
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from bayesft.errors import SettingError
 
@@ -15,6 +16,12 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 NORMS = ("none", "batch", "layer", "group", "instance")
+
+# For vectors, and for feature maps, of which whole channels are dropped.
+_DROPOUTS: dict[str, tuple[type[_DropoutNd], type[_DropoutNd]]] = {
+    "dropout": (nn.Dropout, nn.Dropout2d),
+    "alpha": (nn.AlphaDropout, nn.FeatureAlphaDropout),
+}
 
 # Of channels; as many of them as divide the width.
 _GROUPS = 32
@@ -65,3 +72,22 @@ def norm_layer(name: str, width: int, *, images: bool = False) -> nn.Module:
             return nn.InstanceNorm2d(width, affine=True)
         return nn.LayerNorm(width, elementwise_affine=False)
     raise SettingError(f"Expected `model.norm` to be one of {', '.join(NORMS)}, but got {name!r}.")
+
+
+def dropout_layer(name: str, *, images: bool = False) -> _DropoutNd:
+    """Return a new dropout site; its rate is set afterwards.
+
+    Args:
+        name: `dropout` (Srivastava et al., 2014), or `alpha` (Klambauer et al., 2017),
+            which sets what it drops to the lower bound of a SELU, not to 0, and keeps
+            the mean and the variance of inputs that have mean 0 and variance 1.
+        images: whether the input is feature maps, of which whole channels are dropped.
+
+    Raises:
+        SettingError: `name` is not known; the message lists those that are.
+    """
+    if name not in _DROPOUTS:
+        raise SettingError(
+            f"Expected `model.dropout_type` to be one of {', '.join(_DROPOUTS)}, but got {name!r}."
+        )
+    return _DROPOUTS[name][images]()
