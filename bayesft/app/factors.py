@@ -9,6 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from bayesft.app.folder import is_one_of_many
 from bayesft.errors import BayesFTError, reason_of
 from bayesft.report import show
 from bayesft.report.factors import FAILURE, Failure, report_factors, write_failure
@@ -24,8 +25,7 @@ class FactorReport(Callback):
     """
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        # Jobs of a multirun are numbered; `hydra.mode` does not tell in a job.
-        if OmegaConf.is_missing(config.hydra.job, "num"):
+        if not is_one_of_many(config.hydra):
             return
         folder = Path(config.hydra.runtime.output_dir)
         if job_return.status != JobStatus.FAILED:

@@ -25,6 +25,8 @@ _DROPOUTS: dict[str, tuple[type[_DropoutNd], type[_DropoutNd]]] = {
 
 # Of channels; as many of them as divide the width.
 _GROUPS = 32
+# Features of a vector in a group. One alone would become 0, whatever it was, and two ±1.
+_SMALLEST_GROUP = 8
 
 
 def activation_layer(name: str) -> nn.Module:
@@ -49,7 +51,8 @@ def norm_layer(name: str, width: int, *, images: bool = False) -> nn.Module:
     Args:
         name: `none`; `batch` (Ioffe and Szegedy, 2015); `layer` (Ba et al., 2016), over
             all channels and places of an image together; `group` (Wu and He, 2018), in
-            gcd(width, 32) groups of channels; `instance` (Ulyanov et al., 2016), each
+            gcd(width, 32) groups of channels, or for vectors in as many of at least 8
+            features; `instance` (Ulyanov et al., 2016), each
             channel of an image by itself. A vector has one value per channel, which that
             would turn into 0: there `instance` takes the vector as one channel, without
             a scale and a shift for each feature.
@@ -66,12 +69,20 @@ def norm_layer(name: str, width: int, *, images: bool = False) -> nn.Module:
     if name == "layer":
         return nn.GroupNorm(1, width) if images else nn.LayerNorm(width)
     if name == "group":
-        return nn.GroupNorm(math.gcd(width, _GROUPS), width)
+        return nn.GroupNorm(_groups(width, images=images), width)
     if name == "instance":
         if images:
             return nn.InstanceNorm2d(width, affine=True)
         return nn.LayerNorm(width, elementwise_affine=False)
     raise SettingError(f"Expected `model.norm` to be one of {', '.join(NORMS)}, but got {name!r}.")
+
+
+def _groups(width: int, *, images: bool) -> int:
+    """Return the number of groups of channels or features, a power of two."""
+    groups = math.gcd(width, _GROUPS)
+    while not images and groups > 1 and width // groups < _SMALLEST_GROUP:
+        groups //= 2
+    return groups
 
 
 def dropout_layer(name: str, *, images: bool = False) -> _DropoutNd:

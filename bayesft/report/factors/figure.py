@@ -40,10 +40,14 @@ def draw_factors(study: Study, path: str | Path, *, title: str = "") -> None:
         _draw(axes, study, factor)
     for axes in panels[len(factors) :]:
         axes.set_visible(False)
-        # The axis above has to bear the numbers that this one would have.
-        panels[panels.index(axes) - columns].tick_params(labelbottom=True)
-    figure.supxlabel("σ of the log-normal drift", fontsize=10)
-    figure.supylabel("test accuracy", fontsize=10)
+        # The panel above has to bear what stands below this one.
+        above = panels[panels.index(axes) - columns]
+        above.tick_params(labelbottom=True)
+        above.set_xlabel("σ of the log-normal drift")
+    for axes in grid[-1]:
+        axes.set_xlabel("σ of the log-normal drift")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("test accuracy")
     if title:
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     figure.savefig(path, dpi=160)
@@ -60,7 +64,8 @@ def _draw(axes: Axes, study: Study, factor: str) -> None:
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="upper right", title="level: mean", title_fontsize=8)
+    # Where curves that fall from the left above never are.
+    axes.legend(frameon=False, fontsize=8, loc="lower left", title="level: mean", title_fontsize=8)
 
 
 def _line(axes: Axes, study: Study, setting: Setting, name: str, colour: str, marker: str) -> None:

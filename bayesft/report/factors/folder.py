@@ -34,7 +34,7 @@ def report_factors(folder: Path) -> Found:
         said.append(f"One level alone, and so no panel: {', '.join(silent)}.")
     said += [f"Missing: {line}" for line in found.missing]
     said += [f"Left out: {line}" for line in found.left_out]
-    show("", factor_table(study, title="Test accuracy under drift, ± standard error over seeds"))
+    show("", factor_table(study))
     show(*said, "")
     write_csv(study, folder / TABLE)
     (folder / TEXT).write_text("\n".join(said) + "\n")

@@ -98,10 +98,11 @@ def leader_sentence(study: Study) -> str:
     )
 
 
-def factor_table(study: Study, *, title: str) -> Table:
+def factor_table(study: Study) -> Table:
     """Return a table with a row per level, the baseline first, in sections by factor."""
+    title = f"Test accuracy, its mean over {_span(study)}, ± standard error over n seeds"
     table = Table(title=title, title_justify="left")
-    for name in ("level", "seeds", "no drift", f"mean {_span(study)}", "− baseline", "95 %"):
+    for name in ("level", "n", "no drift", "mean", "− baseline"):
         table.add_column(name, justify="left" if name == "level" else "right")
     rows: list[list[Setting]] = [[BASELINE], *(study.settings_of(f) for f in study.factors)]
     for section in [*rows, study.combined]:
@@ -145,11 +146,7 @@ def _cells(study: Study, setting: Setting) -> list[str]:
     gain = _gain(study, setting)
     clean = "" if 0.0 not in study.measured_sigmas() else _pm(study.at(setting, 0.0))
     cells = [name_of(setting), str(len(study.curves[setting])), clean, _pm(study.mean(setting))]
-    if gain is None:
-        return [*cells, "", ""]
-    low, high = gain.interval(_comparisons(study, setting))
-    interval = "" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
-    return [*cells, _pm(gain, sign="+"), interval]
+    return [*cells, "" if gain is None else _pm(gain, sign="+")]
 
 
 def _gain(study: Study, setting: Setting) -> Estimate | None:
