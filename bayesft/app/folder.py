@@ -4,14 +4,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bayesft.errors import SettingError
 from bayesft.folders import make_writable
 
 CONFIG = "config.yaml"
 """The run's config with nothing left to resolve."""
+
+TEST_CURVE = "test_curve.json"
+"""The curve of the kept weights on test images: the last thing that a run writes."""
 
 WEIGHTS = "weights.ckpt"
 """The weights that a trial kept."""
@@ -30,3 +34,17 @@ class RunFolder(Callback):
             print(error, file=sys.stderr)
             # Hydra makes a warning of any other exception of a callback, and goes on.
             raise SystemExit(1) from error
+
+
+def is_one_of_many(hydra: DictConfig | None = None) -> bool:
+    """Whether this is a job of a multirun, which shows lines and no tables of its own.
+
+    Args:
+        hydra: Hydra's own config, by default that of this process.
+    """
+    if hydra is None:
+        if not HydraConfig.initialized():
+            return False
+        hydra = HydraConfig.get()
+    # The jobs are numbered. In a job `mode` does not tell: it is what a single run has.
+    return not OmegaConf.is_missing(hydra.job, "num")

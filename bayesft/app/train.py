@@ -13,10 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.build import build_data, build_module, build_trainer, check
 from bayesft.app.errors import told_plainly
-from bayesft.app.folder import CONFIG
+from bayesft.app.folder import CONFIG, TEST_CURVE, is_one_of_many
 from bayesft.app.report import report_search
+from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
-from bayesft.errors import SettingError
 from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, read_state
 from bayesft.report import curve_table, show
@@ -42,18 +42,24 @@ def train(cfg: DictConfig) -> float | None:
     """Train, test the kept weights once, and return the test's mean score under drift.
 
     The kept weights are the best by the monitored validation score, or the last
-    where nothing is monitored.
+    where nothing is monitored. With `cfg.resume` a finished run in the folder is not
+    trained again, and its score is returned.
     """
+    if cfg.resume and (recorded := recorded_score(cfg)) is not None:
+        log.info("%s has been trained already", cfg.paths.output_dir)
+        return recorded
     with fitted(cfg) as run:
         run.trainer.test(run.module, datamodule=run.data, verbose=False)
         score = run.trainer.callback_metrics.get("test/drift_acc")
     folder = Path(cfg.paths.output_dir)
-    curve = folder / "test_curve.json"
+    curve = folder / TEST_CURVE
     results = folder / RESULTS
     if results.exists() and curve.exists():
         report_search(folder, yaml.safe_load(results.read_text()))
-    elif curve.exists():
+    elif curve.exists() and not is_one_of_many():
         show(curve_table({"test": Curve.from_json(curve)}))
+    if score is not None:
+        log.info("Mean score under drift: %.3f", score)
     log.info("Everything of this run is in %s", folder)
     return None if score is None else float(score)
 
@@ -63,13 +69,7 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
     """Yield the configured run with its training done; close its loggers on leaving."""
     check(cfg)
     folder = Path(cfg.paths.output_dir)
-    if (folder / CONFIG).exists() and cfg.ckpt_path is None:
-        raise SettingError(
-            f"{folder} holds a run already, and training there would write over it. Choose "
-            "another folder (hydra.run.dir), or go on with that run: "
-            f"ckpt_path={folder}/checkpoints/last.ckpt."
-        )
-    given, cfg = cfg, shortened(cfg)
+    given, cfg = cfg, shortened(taken_up(cfg))
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(given, folder / CONFIG, resolve=True)
     if cfg.seed is not None:

@@ -3,6 +3,7 @@
 import math
 
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from bayesft.errors import SettingError
 
@@ -16,8 +17,16 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 NORMS = ("none", "batch", "layer", "group", "instance")
 
+# For vectors, and for feature maps, of which whole channels are dropped.
+_DROPOUTS: dict[str, tuple[type[_DropoutNd], type[_DropoutNd]]] = {
+    "dropout": (nn.Dropout, nn.Dropout2d),
+    "alpha": (nn.AlphaDropout, nn.FeatureAlphaDropout),
+}
+
 # Of channels; as many of them as divide the width.
 _GROUPS = 32
+# Features of a vector in a group. One alone would become 0, whatever it was, and two ±1.
+_SMALLEST_GROUP = 8
 
 
 def activation_layer(name: str) -> nn.Module:
@@ -42,7 +51,8 @@ def norm_layer(name: str, width: int, *, images: bool = False) -> nn.Module:
     Args:
         name: `none`; `batch` (Ioffe and Szegedy, 2015); `layer` (Ba et al., 2016), over
             all channels and places of an image together; `group` (Wu and He, 2018), in
-            gcd(width, 32) groups of channels; `instance` (Ulyanov et al., 2016), each
+            gcd(width, 32) groups of channels, or for vectors in as many of at least 8
+            features; `instance` (Ulyanov et al., 2016), each
             channel of an image by itself. A vector has one value per channel, which that
             would turn into 0: there `instance` takes the vector as one channel, without
             a scale and a shift for each feature.
@@ -59,9 +69,36 @@ def norm_layer(name: str, width: int, *, images: bool = False) -> nn.Module:
     if name == "layer":
         return nn.GroupNorm(1, width) if images else nn.LayerNorm(width)
     if name == "group":
-        return nn.GroupNorm(math.gcd(width, _GROUPS), width)
+        return nn.GroupNorm(_groups(width, images=images), width)
     if name == "instance":
         if images:
             return nn.InstanceNorm2d(width, affine=True)
         return nn.LayerNorm(width, elementwise_affine=False)
     raise SettingError(f"Expected `model.norm` to be one of {', '.join(NORMS)}, but got {name!r}.")
+
+
+def _groups(width: int, *, images: bool) -> int:
+    """Return the number of groups of channels or features, a power of two."""
+    groups = math.gcd(width, _GROUPS)
+    while not images and groups > 1 and width // groups < _SMALLEST_GROUP:
+        groups //= 2
+    return groups
+
+
+def dropout_layer(name: str, *, images: bool = False) -> _DropoutNd:
+    """Return a new dropout site; its rate is set afterwards.
+
+    Args:
+        name: `dropout` (Srivastava et al., 2014), or `alpha` (Klambauer et al., 2017),
+            which sets what it drops to the lower bound of a SELU, not to 0, and keeps
+            the mean and the variance of inputs that have mean 0 and variance 1.
+        images: whether the input is feature maps, of which whole channels are dropped.
+
+    Raises:
+        SettingError: `name` is not known; the message lists those that are.
+    """
+    if name not in _DROPOUTS:
+        raise SettingError(
+            f"Expected `model.dropout_type` to be one of {', '.join(_DROPOUTS)}, but got {name!r}."
+        )
+    return _DROPOUTS[name][images]()

@@ -5,19 +5,22 @@ from torch import Tensor, nn
 
 from bayesft.errors import SettingError
 from bayesft.models.dropout import Rates, set_dropout
-from bayesft.models.layers import activation_layer, norm_layer
+from bayesft.models.layers import activation_layer, dropout_layer, norm_layer
 
 _SMALLEST_IMAGE = 12
+_DEPTH = 5
 
 
 class LeNet5(nn.Module):
-    """LeNet-5 with a dropout site behind each of its five layers.
+    """LeNet-5 with a dropout site behind each of its layers.
 
     Convolutions are 5×5 convolution, norm, activation, 2×2 max pooling, dropout;
     hidden linear layers are linear, norm, activation, dropout; the last is linear,
     dropout. The sites are `conv1`, `conv2`, `fc1`, `fc2` and `fc3`, the last of
-    them on the logits. On feature maps whole channels are dropped: a weight of a
-    convolution that drifts is wrong at every place of its channel at once.
+    them on the logits. A `depth` above 5 inserts `conv3` and so on behind `conv2`:
+    3×3 convolutions of 16 channels, padded, without pooling. On feature maps
+    whole channels are dropped: a weight of a convolution that drifts is wrong at
+    every place of its channel at once.
 
     Source: LeCun et al., "Gradient-based learning applied to document
     recognition", 1998. Deviations, all usual today: max pooling, ReLU, dense
@@ -31,11 +34,16 @@ class LeNet5(nn.Module):
         image_size: their height and width in pixels, at least 12.
         num_classes: logits.
         activation: relu, elu, gelu, leaky_relu or tanh.
+        depth: convolutions and linear layers together, at least 5. Those that are
+            inserted are initialised last, so that the others start with the weights
+            that they have without them.
         norm: none, batch, layer, group or instance; see `norm_layer`.
+        dropout_type: dropout or alpha; see `dropout_layer`.
         dropout: a rate, a vector, or a mapping from site to rate.
 
     Raises:
-        SettingError: images too small, an unknown layer, or rates that do not fit.
+        SettingError: images too small, a depth below 5, an unknown layer, or rates that
+            do not fit.
     """
 
     def __init__(
@@ -46,6 +54,8 @@ class LeNet5(nn.Module):
         num_classes: int = 10,
         activation: str = "relu",
         norm: str = "none",
+        depth: int = 5,
+        dropout_type: str = "dropout",
         dropout: Rates = 0.0,
     ) -> None:
         super().__init__()
@@ -55,35 +65,51 @@ class LeNet5(nn.Module):
                 f"`model.image_size` is {image_size}. Use model=mlp, or larger images: "
                 "data.image_size=28."
             )
+        if isinstance(depth, bool) or not isinstance(depth, int) or depth < _DEPTH:
+            raise SettingError(
+                f"Expected `model.depth` of LeNet-5 to be an integer of at least {_DEPTH}, but got "
+                f"{depth!r}. The study of LeNet-5 is experiment=factors_lenet5."
+            )
         side = (image_size // 2 - 4) // 2
+        convolutions = [f"conv{number}" for number in range(1, depth - 2)]
 
-        def convolution(inputs: int, outputs: int, padding: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Conv2d(inputs, outputs, 5, padding=padding),
+        def convolution(
+            inputs: int, outputs: int, *, size: int = 5, padding: int = 0, pooled: bool = True
+        ) -> nn.Sequential:
+            layer = nn.Sequential(
+                nn.Conv2d(inputs, outputs, size, padding=padding),
                 norm_layer(norm, outputs, images=True),
                 activation_layer(activation),
-                nn.MaxPool2d(2),
             )
+            if pooled:
+                layer.append(nn.MaxPool2d(2))
+            return layer
 
         def linear(inputs: int, outputs: int) -> nn.Sequential:
             return nn.Sequential(
                 nn.Linear(inputs, outputs), norm_layer(norm, outputs), activation_layer(activation)
             )
 
-        self.conv1 = convolution(channels, 6, 2)
-        self.conv2 = convolution(6, 16, 0)
+        self.conv1 = convolution(channels, 6, padding=2)
+        self.conv2 = convolution(6, 16)
         self.fc1 = linear(16 * side * side, 120)
         self.fc2 = linear(120, 84)
         self.fc3 = nn.Linear(84, num_classes)
-        self.dropout = nn.ModuleDict({name: nn.Dropout2d() for name in ("conv1", "conv2")})
-        self.dropout.update({name: nn.Dropout() for name in ("fc1", "fc2", "fc3")})
+        for name in convolutions[2:]:
+            self.add_module(name, convolution(16, 16, size=3, padding=1, pooled=False))
+        self._convolutions = tuple(convolutions)
+        self.dropout = nn.ModuleDict(
+            {name: dropout_layer(dropout_type, images=True) for name in convolutions}
+        )
+        self.dropout.update({name: dropout_layer(dropout_type) for name in ("fc1", "fc2", "fc3")})
         set_dropout(self, dropout)
         # Convolutions of few channels run 1.5 times as fast on a CPU in this format.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.dropout["conv1"](self.conv1(images))
-        features = self.dropout["conv2"](self.conv2(features)).flatten(1)
-        features = self.dropout["fc1"](self.fc1(features))
+        features = images
+        for name in self._convolutions:
+            features = self.dropout[name](self.get_submodule(name)(features))
+        features = self.dropout["fc1"](self.fc1(features.flatten(1)))
         features = self.dropout["fc2"](self.fc2(features))
         return self.dropout["fc3"](self.fc3(features))

@@ -27,9 +27,23 @@ def test_what_is_normalised_in_vectors(name):
 
 
 @pytest.mark.parametrize(("width", "groups"), [(64, 32), (48, 16), (6, 2), (7, 1)])
-def test_groups_divide_the_width(width, groups):
-    for images in (False, True):
-        assert norm_layer("group", width, images=images).num_groups == groups
+def test_groups_divide_the_channels(width, groups):
+    assert norm_layer("group", width, images=True).num_groups == groups
+
+
+@pytest.mark.parametrize(("width", "groups"), [(192, 16), (32, 4), (84, 4), (16, 2), (6, 1)])
+def test_groups_of_features_are_no_single_ones(width, groups):
+    assert norm_layer("group", width).num_groups == groups
+
+
+@pytest.mark.parametrize("width", [16, 32, 64, 120, 192])
+@pytest.mark.parametrize("name", NORMS)
+def test_a_norm_of_vectors_lets_them_through(name, width):
+    """What differs before it differs behind it: in groups of one feature all would be 0."""
+    vectors = torch.randn(256, width, generator=torch.Generator().manual_seed(0))
+    out = norm_layer(name, width)(vectors)
+    correlation = torch.corrcoef(torch.stack([vectors.flatten(), out.flatten()]))[0, 1]
+    assert correlation > 0.8
 
 
 @pytest.mark.parametrize("images", [False, True])

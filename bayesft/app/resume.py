@@ -1,0 +1,71 @@
+"""What a run does with a run that it finds in its folder."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from bayesft.app.folder import CONFIG, TEST_CURVE
+from bayesft.errors import SettingError
+from bayesft.report.recipe import difference, recipe
+from bayesft.robustness import Curve
+
+
+def taken_up(cfg: DictConfig) -> DictConfig:
+    """Return `cfg` as it goes on in its folder: from the last checkpoint of a run there.
+
+    A run that was stopped before its first checkpoint starts again.
+
+    Raises:
+        SettingError: there is a run, and it is not to go on, or it has other settings.
+    """
+    folder = Path(cfg.paths.output_dir)
+    if cfg.ckpt_path is not None or not (folder / CONFIG).exists():
+        return cfg
+    last = folder / "checkpoints" / "last.ckpt"
+    if not cfg.resume:
+        raise SettingError(
+            f"{folder} holds a run already, and training there would write over it. Choose "
+            f"another folder (hydra.run.dir), or go on with that run: ckpt_path={last}."
+        )
+    _check_is_the_same(cfg, folder)
+    if not last.exists():
+        return cfg
+    cfg = cfg.copy()
+    OmegaConf.update(cfg, "ckpt_path", str(last))
+    return cfg
+
+
+def recorded_score(cfg: DictConfig) -> float | None:
+    """Return the test's mean score under drift of a finished run in the folder, or None.
+
+    Raises:
+        SettingError: the run there has other settings.
+    """
+    folder = Path(cfg.paths.output_dir)
+    if not (folder / CONFIG).exists() or not (folder / TEST_CURVE).exists():
+        return None
+    _check_is_the_same(cfg, folder)
+    try:
+        curve = Curve.from_json(folder / TEST_CURVE)
+    except SettingError:
+        # The run was killed while it wrote: the kept weights are tested again.
+        return None
+    return curve.at(cfg.evaluation.sigmas).mean
+
+
+def _check_is_the_same(cfg: DictConfig, folder: Path) -> None:
+    """Raise `SettingError` unless the run in `folder` has the settings of `cfg`."""
+    ours, theirs = (
+        OmegaConf.to_container(each, resolve=True)
+        for each in (cfg, OmegaConf.load(folder / CONFIG))
+    )
+    found = difference(
+        recipe(ours) | {"seed": ours["seed"]}, recipe(theirs) | {"seed": theirs["seed"]}
+    )
+    if found:
+        raise SettingError(
+            f"{folder} holds a run of other settings, and `resume` is true:\n  "
+            + "\n  ".join(found)
+            + "\n(asked for, not what is there). Give the settings that it has, or another folder: "
+            "hydra.run.dir, or hydra.sweep.dir with -m."
+        )

@@ -1,0 +1,171 @@
+"""The runs of a factor study, read from its folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bayesft.errors import BayesFTError, SettingError
+from bayesft.report.factors.study import BASELINE, Level, Setting, Study, name_of
+from bayesft.report.recipe import difference, recipe
+from bayesft.robustness import Curve
+
+FAILURE = "failure.yaml"
+
+# What a factor moves, and may thus differ between the runs of a study.
+_MOVED = ("norm", "depth", "activation", "dropout", "dropout_type")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that raised: what it was, and why."""
+
+    factor: Mapping[str, Level]
+    baseline: Mapping[str, Level]
+    seed: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds.
+
+    Attributes:
+        study: the finished runs.
+        missing: one line for each run that the others lack, and why.
+        left_out: one line for each run that is not compared, and why.
+    """
+
+    study: Study
+    missing: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Run:
+    folder: Path
+    setting: Setting
+    baseline: Mapping[str, Level]
+    seed: int
+    sigmas: tuple[float, ...]
+    recipe: Mapping[str, Any]
+    curve: Curve | None
+    reason: str
+
+
+def write_failure(folder: Path, failure: Failure) -> None:
+    """Leave in the folder of a run that raised what it was, and why."""
+    (folder / FAILURE).write_text(
+        yaml.safe_dump(asdict(failure), sort_keys=False, allow_unicode=True)
+    )
+
+
+def is_study(folder: Path) -> bool:
+    """Whether `folder` holds runs of a factor study."""
+    return any("factor" in _read(path) for path in _configs(folder))
+
+
+def read_study(folder: Path) -> Found:
+    """Return the runs in the folders below `folder`.
+
+    Raises:
+        SettingError: there is no finished run of the baseline.
+    """
+    failures = [_read(path) for path in sorted(folder.rglob(FAILURE))]
+    reasons = {_key(failure): failure["reason"] for failure in failures}
+    runs = [
+        _run(path.parent, config)
+        for path in _configs(folder)
+        if "factor" in (config := _read(path))
+    ]
+    first = next((run for run in runs if run.setting == BASELINE and run.curve is not None), None)
+    if first is None:
+        raise SettingError(
+            f"{folder} has no finished run of a study's baseline, which the others are compared "
+            "with. Expected the folder of `python train.py -m experiment=factors`."
+            + "".join(f"\n  {_told(run, reasons)}" for run in runs if run.curve is None)
+        )
+    runs, left_out = _comparable(runs, first)
+    curves: dict[Setting, dict[int, Curve]] = {}
+    for run in runs:
+        of_setting = curves.setdefault(run.setting, {})
+        if run.seed in of_setting:
+            left_out.append(
+                f"{run.folder}: a second run of {name_of(run.setting)}, seed {run.seed}"
+            )
+        elif run.curve is not None:
+            of_setting[run.seed] = run.curve
+    for setting, _ in reasons:
+        curves.setdefault(setting, {})
+    seeds = {run.seed for run in runs} | {seed for _, seed in reasons if seed is not None}
+    why = {(run.setting, run.seed): run.reason for run in runs} | reasons
+    missing = [
+        f"{name_of(setting)}, seed {seed}: {why.get((setting, seed), 'not started')}"
+        for setting in curves
+        for seed in sorted(seeds)
+        if seed not in curves[setting]
+    ]
+    study = Study(first.baseline, curves, first.sigmas)
+    return Found(study, tuple(missing), tuple(left_out))
+
+
+def _comparable(runs: Sequence[_Run], first: _Run) -> tuple[list[_Run], list[str]]:
+    """Return the runs that differ from the baseline's in the factors and the seed alone."""
+    kept, left_out = [], []
+    for run in runs:
+        differs = difference(run.recipe, first.recipe)
+        if run.baseline != first.baseline:
+            differs.insert(0, "another baseline")
+        if run.seed is None:
+            differs.insert(0, "no seed")
+        if differs:
+            left_out.append(f"{run.folder}: {'; '.join(differs)}")
+        else:
+            kept.append(run)
+    return kept, left_out
+
+
+def _run(folder: Path, config: Mapping[str, Any]) -> _Run:
+    setting, seed = _key(config)
+    curve, reason = None, "stopped before its end"
+    path = folder / "test_curve.json"
+    if path.exists():
+        try:
+            curve, reason = Curve.from_json(path), ""
+            curve.at(config["evaluation"]["sigmas"])
+        except BayesFTError as error:
+            curve, reason = None, str(error)
+    rules = {
+        key: value
+        for key, value in recipe(config).items()
+        if key.removeprefix("model.").split(".")[0] not in _MOVED
+    }
+    sigmas = tuple(config["evaluation"]["sigmas"])
+    return _Run(folder, setting, config["baseline"], seed, sigmas, rules, curve, reason)
+
+
+def _key(config: Mapping[str, Any]) -> tuple[Setting, int]:
+    factor, baseline = config["factor"], config["baseline"]
+    # In the baseline's order, whatever order the levels were typed in.
+    setting = tuple((name, factor[name]) for name in baseline if factor[name] != baseline[name])
+    return setting, config["seed"]
+
+
+def _told(run: _Run, reasons: Mapping[tuple[Setting, int], str]) -> str:
+    reason = reasons.get((run.setting, run.seed), run.reason)
+    return f"{name_of(run.setting)}, seed {run.seed}: {reason}"
+
+
+def _configs(folder: Path) -> list[Path]:
+    # Not Hydra's own in `.hydra`, where nothing is resolved.
+    return [p for p in sorted(folder.rglob("config.yaml")) if p.parent.name != ".hydra"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
+    return content if isinstance(content, dict) else {}

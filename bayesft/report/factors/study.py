@@ -1,0 +1,157 @@
+"""What a factor study can tell: means over seeds, and differences in pairs. Pure numerics.
+
+factor    what is varied: `norm`
+level     one value of a factor: `batch`
+setting   where a network leaves the baseline: (("norm", "batch"),); the baseline is ()
+score     of one run: the mean accuracy over the sigmas
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bayesft.errors import SettingError
+from bayesft.robustness import Curve
+from bayesft.robustness.statistics import CONFIDENCE, student_margin
+
+Level = str | int | float | bool | None
+Setting = tuple[tuple[str, Level], ...]
+
+BASELINE: Setting = ()
+
+# The order that people expect; levels unknown here come behind, numbers by size.
+_ORDER = (
+    "none", "dropout", "alpha", "batch", "layer", "group", "instance",
+    "relu", "elu", "gelu", "leaky_relu", "tanh",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and its standard error, NaN for one seed."""
+
+    value: float
+    stderr: float
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Estimate":
+        """Return the mean of one value per seed. The seeds are independent trainings.
+
+        Raises:
+            SettingError: there are none.
+        """
+        count = len(values)
+        if count == 0:
+            raise SettingError("A mean over seeds needs a seed, but got none.")
+        mean = math.fsum(values) / count
+        if count == 1:
+            return cls(mean, math.nan, 1)
+        variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+        return cls(mean, math.sqrt(variance / count), count)
+
+    def interval(self, comparisons: int = 1) -> tuple[float, float]:
+        """Return Student's 95 % interval; NaN for one seed.
+
+        Args:
+            comparisons: how many intervals are to hold together with 95 % (Bonferroni).
+        """
+        tail = (1 - CONFIDENCE) / comparisons
+        margin = student_margin(self.stderr, self.seeds - 1, 1 - tail)
+        return self.value - margin, self.value + margin
+
+
+@dataclass(frozen=True)
+class Study:
+    """The curves of a study. The seeds and chips are the same for each setting.
+
+    Attributes:
+        baseline: level by factor.
+        curves: of the finished runs, by setting and seed.
+        sigmas: the strengths that a score is the mean over.
+
+    Raises:
+        SettingError: the baseline has no run, or a setting names an unknown factor.
+    """
+
+    baseline: Mapping[str, Level]
+    curves: Mapping[Setting, Mapping[int, Curve]]
+    sigmas: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.curves.get(BASELINE):
+            raise SettingError(
+                "A factor study compares with its baseline, of which there is no finished run."
+            )
+        unknown = {factor for setting in self.curves for factor, _ in setting} - {*self.baseline}
+        if unknown:
+            raise SettingError(
+                f"The study's factors are {', '.join(self.baseline)}, but a run has a level of "
+                f"{', '.join(sorted(unknown))}."
+            )
+
+    def settings_of(self, factor: str) -> list[Setting]:
+        """Return the settings that leave the baseline in `factor` alone, in order."""
+        alone = [s for s in self.curves if [name for name, _ in s] == [factor] and self.curves[s]]
+        return sorted(alone, key=lambda setting: _rank(setting[0][1]))
+
+    @property
+    def factors(self) -> list[str]:
+        """The factors with a level besides the baseline's."""
+        return [factor for factor in self.baseline if self.settings_of(factor)]
+
+    @property
+    def single(self) -> list[Setting]:
+        """The settings that leave the baseline in one factor."""
+        return [setting for factor in self.factors for setting in self.settings_of(factor)]
+
+    @property
+    def combined(self) -> list[Setting]:
+        """The settings that leave it in several at once, which no panel shows."""
+        return [setting for setting in self.curves if len(setting) > 1 and self.curves[setting]]
+
+    def scores(self, setting: Setting) -> dict[int, float]:
+        """Return the score of each seed."""
+        return {seed: c.at(self.sigmas).mean for seed, c in self.curves[setting].items()}
+
+    def mean(self, setting: Setting) -> Estimate:
+        """Return the mean score over seeds."""
+        return Estimate.of([*self.scores(setting).values()])
+
+    def at(self, setting: Setting, sigma: float) -> Estimate:
+        """Return the mean accuracy over seeds at one sigma."""
+        curves = self.curves[setting].values()
+        return Estimate.of([curve.at([sigma]).points[0].mean for curve in curves])
+
+    def measured_sigmas(self) -> tuple[float, ...]:
+        """Return the sigmas of the curves, those outside of the score included."""
+        first = next(iter(self.curves[BASELINE].values()))
+        every = [curve for curves in self.curves.values() for curve in curves.values()]
+        return tuple(s for s in first.sigmas if all(s in curve.sigmas for curve in every))
+
+    def difference(self, setting: Setting, other: Setting = BASELINE) -> Estimate | None:
+        """Return how much higher `setting` scores than `other`, over the seeds of both.
+
+        A seed's networks start from the same weights as far as they have the same, and
+        see the same batches; what these do to both cancels out. None if they share no seed.
+        """
+        ours, theirs = self.scores(setting), self.scores(other)
+        pairs = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+        return Estimate.of(pairs) if pairs else None
+
+
+def level_name(level: Level) -> str:
+    """Return how a level is written."""
+    return "none" if level is None else str(level)
+
+
+def name_of(setting: Setting) -> str:
+    """Return how a setting is written: `norm=batch`, or `baseline`."""
+    return ", ".join(f"{factor}={level_name(level)}" for factor, level in setting) or "baseline"
+
+
+def _rank(level: Level) -> tuple[float, str]:
+    if isinstance(level, (int, float)):
+        return float(level), ""
+    known = _ORDER.index(level) if level in _ORDER else len(_ORDER)
+    return float(known), level_name(level)

@@ -1,0 +1,45 @@
+"""What of a run's config decides its result."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_PARTS = ("model", "method", "data", "drift", "evaluation", "trainer")
+
+# Where a run reads and writes, and how it shows itself. `shuffle_seed` follows `seed`.
+_NO_MATTER = {
+    "data_dir", "default_root_dir", "enable_progress_bar", "enable_model_summary", "shuffle_seed",
+    "log_every_n_steps", "num_workers", "pin_memory", "accelerator", "devices",
+}  # fmt: skip
+
+
+def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide a run's result, the seed left out, flat.
+
+    Args:
+        config: of a run, with nothing left to resolve: what its `config.yaml` holds.
+
+    Returns:
+        Dotted key to value, such as `{"trainer.max_epochs": 10}`.
+    """
+    flat = _flat({part: config[part] for part in _PARTS if part in config})
+    return {key: value for key, value in flat.items() if key.split(".")[-1] not in _NO_MATTER}
+
+
+def difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Return where two recipes differ, as `key: ours, not theirs`; empty if nowhere."""
+    keys = [*ours, *(key for key in theirs if key not in ours)]
+    return [
+        f"{key}: {ours.get(key, 'not set')}, not {theirs.get(key, 'not set')}"
+        for key in keys
+        if ours.get(key) != theirs.get(key)
+    ]
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
