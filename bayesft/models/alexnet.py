@@ -2,9 +2,8 @@
 
 from torch import Tensor, nn
 
-from bayesft.errors import SettingError
 from bayesft.models.initial import he_normal
-from bayesft.models.layers import activation_layer, norm_layer
+from bayesft.models.layers import check_image_size, conv_block, linear_block
 
 _SMALLEST_IMAGE = 20
 _POOLED = 2
@@ -47,39 +46,23 @@ class AlexNet(nn.Module):
         norm: str = "none",
     ) -> None:
         super().__init__()
-        if image_size < _SMALLEST_IMAGE:
-            raise SettingError(
-                f"AlexNet needs images of at least {_SMALLEST_IMAGE}×{_SMALLEST_IMAGE} pixels, but "
-                f"`model.image_size` is {image_size}. Set data.image_size=32."
-            )
-
-        def convolution(inputs: int, outputs: int, *, stride: int = 1) -> list[nn.Module]:
-            return [
-                nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1),
-                norm_layer(norm, outputs, images=True),
-                activation_layer(activation),
-            ]
-
-        def linear(inputs: int, outputs: int) -> list[nn.Module]:
-            return [
-                nn.Linear(inputs, outputs),
-                norm_layer(norm, outputs),
-                activation_layer(activation),
-            ]
-
+        check_image_size(image_size, _SMALLEST_IMAGE, "AlexNet")
+        layers = {"norm": norm, "activation": activation}
         self.features = nn.Sequential(
-            *convolution(channels, 64, stride=2),
+            *conv_block(channels, 64, 3, stride=2, **layers),
             nn.MaxPool2d(2),
-            *convolution(64, 192),
+            *conv_block(64, 192, 3, **layers),
             nn.MaxPool2d(2),
-            *convolution(192, 384),
-            *convolution(384, 256),
-            *convolution(256, 256),
+            *conv_block(192, 384, 3, **layers),
+            *conv_block(384, 256, 3, **layers),
+            *conv_block(256, 256, 3, **layers),
             nn.MaxPool2d(2),
             nn.AdaptiveAvgPool2d(_POOLED),
         )
         self.classifier = nn.Sequential(
-            *linear(256 * _POOLED**2, width), *linear(width, width), nn.Linear(width, num_classes)
+            *linear_block(256 * _POOLED**2, width, **layers),
+            *linear_block(width, width, **layers),
+            nn.Linear(width, num_classes),
         )
         he_normal(self)
 

@@ -52,10 +52,10 @@ def norm_layer(name: str, width: int, *, images: bool = False) -> nn.Module:
         name: `none`; `batch` (Ioffe and Szegedy, 2015); `layer` (Ba et al., 2016), over
             all channels and places of an image together; `group` (Wu and He, 2018), in
             gcd(width, 32) groups of channels, or for vectors in as many of at least 8
-            features; `instance` (Ulyanov et al., 2016), each
-            channel of an image by itself. A vector has one value per channel, which that
-            would turn into 0: there `instance` takes the vector as one channel, without
-            a scale and a shift for each feature.
+            features; `instance` (Ulyanov et al., 2016), each channel of an image by
+            itself. A vector has one value per channel, which that would turn into 0: there
+            `instance` takes the vector as one channel, without a scale and a shift for
+            each feature.
         width: features or channels.
         images: whether the input is feature maps, `(n, width, h, w)`, or `(n, width)`.
 
@@ -75,6 +75,51 @@ def norm_layer(name: str, width: int, *, images: bool = False) -> nn.Module:
             return nn.InstanceNorm2d(width, affine=True)
         return nn.LayerNorm(width, elementwise_affine=False)
     raise SettingError(f"Expected `model.norm` to be one of {', '.join(NORMS)}, but got {name!r}.")
+
+
+def conv_block(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    norm: str,
+    activation: str,
+    stride: int = 1,
+    padding: int | None = None,
+) -> list[nn.Module]:
+    """Return a convolution, its norm and its activation; padded to keep the size by default."""
+    return [
+        nn.Conv2d(
+            inputs,
+            outputs,
+            kernel,
+            stride=stride,
+            padding=kernel // 2 if padding is None else padding,
+        ),
+        norm_layer(norm, outputs, images=True),
+        activation_layer(activation),
+    ]
+
+
+def linear_block(inputs: int, outputs: int, *, norm: str, activation: str) -> list[nn.Module]:
+    """Return a linear layer, its norm and its activation."""
+    return [nn.Linear(inputs, outputs), norm_layer(norm, outputs), activation_layer(activation)]
+
+
+def check_image_size(image_size: int, least: int, name: str, *, try_size: int = 32) -> None:
+    """Raise `SettingError` if images are smaller than network `name` can take.
+
+    Args:
+        image_size: height and width in pixels.
+        least: the smallest that it takes.
+        name: of the network, for the message.
+        try_size: what the message proposes.
+    """
+    if not isinstance(image_size, int) or image_size < least:
+        raise SettingError(
+            f"{name} needs images of at least {least}×{least} pixels, but `model.image_size` is "
+            f"{image_size!r}. Use larger images, data.image_size={try_size}, or model=mlp."
+        )
 
 
 def _groups(width: int, *, images: bool) -> int:

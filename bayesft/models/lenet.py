@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from bayesft.errors import SettingError
 from bayesft.models.dropout import Rates, set_dropout
-from bayesft.models.layers import activation_layer, dropout_layer, norm_layer
+from bayesft.models.layers import check_image_size, conv_block, dropout_layer, linear_block
 
 _SMALLEST_IMAGE = 12
 _DEPTH = 5
@@ -59,12 +59,7 @@ class LeNet5(nn.Module):
         dropout: Rates = 0.0,
     ) -> None:
         super().__init__()
-        if image_size < _SMALLEST_IMAGE:
-            raise SettingError(
-                f"LeNet-5 needs images of at least {_SMALLEST_IMAGE}×{_SMALLEST_IMAGE} pixels, but "
-                f"`model.image_size` is {image_size}. Use model=mlp, or larger images: "
-                "data.image_size=28."
-            )
+        check_image_size(image_size, _SMALLEST_IMAGE, "LeNet-5", try_size=28)
         if isinstance(depth, bool) or not isinstance(depth, int) or depth < _DEPTH:
             raise SettingError(
                 f"Expected `model.depth` of LeNet-5 to be an integer of at least {_DEPTH}, but got "
@@ -73,22 +68,16 @@ class LeNet5(nn.Module):
         side = (image_size // 2 - 4) // 2
         convolutions = [f"conv{number}" for number in range(1, depth - 2)]
 
+        layers = {"norm": norm, "activation": activation}
+
         def convolution(
             inputs: int, outputs: int, *, size: int = 5, padding: int = 0, pooled: bool = True
         ) -> nn.Sequential:
-            layer = nn.Sequential(
-                nn.Conv2d(inputs, outputs, size, padding=padding),
-                norm_layer(norm, outputs, images=True),
-                activation_layer(activation),
-            )
-            if pooled:
-                layer.append(nn.MaxPool2d(2))
-            return layer
+            block = conv_block(inputs, outputs, size, padding=padding, **layers)
+            return nn.Sequential(*block, *([nn.MaxPool2d(2)] if pooled else []))
 
         def linear(inputs: int, outputs: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Linear(inputs, outputs), norm_layer(norm, outputs), activation_layer(activation)
-            )
+            return nn.Sequential(*linear_block(inputs, outputs, **layers))
 
         self.conv1 = convolution(channels, 6, padding=2)
         self.conv2 = convolution(6, 16)

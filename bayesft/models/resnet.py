@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bayesft.errors import SettingError
 from bayesft.models.initial import damp, he_normal
-from bayesft.models.layers import activation_layer, norm_layer
+from bayesft.models.layers import activation_layer, check_image_size, conv_block, norm_layer
 
 _SMALLEST_IMAGE = 8
 _WIDTHS = (64, 128, 256, 512)
@@ -132,7 +132,7 @@ class ResNet18(nn.Module):
         norm: str = "batch",
     ) -> None:
         super().__init__()
-        _check_size(image_size, type(self).__name__)
+        check_image_size(image_size, _SMALLEST_IMAGE, "ResNet-18")
 
         def new_norm(width: int) -> nn.Module:
             return norm_layer(norm, width, images=True)
@@ -140,9 +140,8 @@ class ResNet18(nn.Module):
         def new_activation() -> nn.Module:
             return activation_layer(activation)
 
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, _WIDTHS[0], 3, padding=1), new_norm(_WIDTHS[0]), new_activation()
-        )
+        stem = conv_block(channels, _WIDTHS[0], 3, norm=norm, activation=activation)
+        self.stem = nn.Sequential(*stem)
         self.stages = nn.Sequential()
         inputs = _WIDTHS[0]
         for number, width in enumerate(_WIDTHS):
@@ -203,7 +202,7 @@ class PreActResNet(nn.Module):
                 f"Expected `model.depth` to be one of {', '.join(map(str, _DEPTHS))}, "
                 f"but got {depth!r}."
             )
-        _check_size(image_size, f"PreActResNet-{depth}")
+        check_image_size(image_size, _SMALLEST_IMAGE, f"PreActResNet-{depth}")
         kind, lengths = _DEPTHS[depth]
 
         def new_norm(width: int) -> nn.Module:
@@ -240,11 +239,3 @@ def _projection(inputs: int, outputs: int, stride: int) -> nn.Conv2d | None:
     if stride == 1 and inputs == outputs:
         return None
     return nn.Conv2d(inputs, outputs, 1, stride=stride)
-
-
-def _check_size(image_size: int, name: str) -> None:
-    if image_size < _SMALLEST_IMAGE:
-        raise SettingError(
-            f"{name} needs images of at least {_SMALLEST_IMAGE}×{_SMALLEST_IMAGE} pixels, but "
-            f"`model.image_size` is {image_size}. Set data.image_size=32."
-        )

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bayesft.errors import SettingError
 from bayesft.models.initial import he_normal
-from bayesft.models.layers import activation_layer, norm_layer
+from bayesft.models.layers import check_image_size, conv_block, linear_block
 
 _SMALLEST_IMAGE = 16
 # How far an entry of the affine map can be from the identity's.
@@ -51,40 +50,25 @@ class TrafficSignNet(nn.Module):
         norm: str = "none",
     ) -> None:
         super().__init__()
-        if image_size < _SMALLEST_IMAGE:
-            raise SettingError(
-                f"TrafficSignNet needs images of at least {_SMALLEST_IMAGE}×{_SMALLEST_IMAGE} "
-                f"pixels, but `model.image_size` is {image_size}. Set data.image_size=32."
-            )
+        check_image_size(image_size, _SMALLEST_IMAGE, "TrafficSignNet")
+        layers = {"norm": norm, "activation": activation}
 
         def convolution(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
-            return [
-                nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2),
-                norm_layer(norm, outputs, images=True),
-                activation_layer(activation),
-                nn.MaxPool2d(2),
-            ]
-
-        def linear(inputs: int, outputs: int) -> list[nn.Module]:
-            return [
-                nn.Linear(inputs, outputs),
-                norm_layer(norm, outputs),
-                activation_layer(activation),
-            ]
+            return [*conv_block(inputs, outputs, kernel, **layers), nn.MaxPool2d(2)]
 
         quarter, eighth = image_size // 4, image_size // 8
         self.localisation = nn.Sequential(
             *convolution(channels, 16, 5),
             *convolution(16, 32, 5),
             nn.Flatten(),
-            *linear(32 * quarter**2, 64),
+            *linear_block(32 * quarter**2, 64, **layers),
             nn.Linear(64, 6),
         )
         self.features = nn.Sequential(
             *convolution(channels, 100, 5), *convolution(100, 150, 3), *convolution(150, 250, 3)
         )
         self.classifier = nn.Sequential(
-            nn.Flatten(), *linear(250 * eighth**2, 300), nn.Linear(300, num_classes)
+            nn.Flatten(), *linear_block(250 * eighth**2, 300, **layers), nn.Linear(300, num_classes)
         )
         he_normal(self)
         nn.init.zeros_(self.localisation[-1].weight)

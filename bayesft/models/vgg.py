@@ -2,9 +2,8 @@
 
 from torch import Tensor, nn
 
-from bayesft.errors import SettingError
 from bayesft.models.initial import he_normal
-from bayesft.models.layers import activation_layer, norm_layer
+from bayesft.models.layers import check_image_size, conv_block
 
 # Channels of the convolutions of each stage; each stage ends in 2×2 max pooling.
 _STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
@@ -44,20 +43,12 @@ class VGG11(nn.Module):
         norm: str = "none",
     ) -> None:
         super().__init__()
-        if image_size < _SMALLEST_IMAGE:
-            raise SettingError(
-                f"VGG-11 needs images of at least {_SMALLEST_IMAGE}×{_SMALLEST_IMAGE} pixels, but "
-                f"`model.image_size` is {image_size}. Set data.image_size={_SMALLEST_IMAGE}."
-            )
+        check_image_size(image_size, _SMALLEST_IMAGE, "VGG-11")
         layers: list[nn.Module] = []
         inputs = channels
         for stage in _STAGES:
             for outputs in stage:
-                layers += [
-                    nn.Conv2d(inputs, outputs, 3, padding=1),
-                    norm_layer(norm, outputs, images=True),
-                    activation_layer(activation),
-                ]
+                layers += conv_block(inputs, outputs, 3, norm=norm, activation=activation)
                 inputs = outputs
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
