@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -32,7 +33,13 @@ class FactorReport(Callback):
             (folder / FAILURE).unlink(missing_ok=True)
             return
         reason = _raised_by(job_return)
-        log.error("This run failed, and the study goes on", exc_info=reason)
+        # What a person typed needs no traceback.
+        told = isinstance(reason, CompactHydraException)
+        log.error(
+            "This run failed, and the study goes on: %s",
+            reason_of(reason),
+            exc_info=None if told else reason,
+        )
         factor, baseline = (
             OmegaConf.to_container(config[node], resolve=True) for node in ("factor", "baseline")
         )

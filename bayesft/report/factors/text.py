@@ -75,7 +75,7 @@ def leader_sentence(study: Study) -> str:
     if gain.seeds < 2:
         return f"{said}; one seed does not show whether by chance."
     low, high = gain.interval(count)
-    said += f" ({low:+.3f} to {high:+.3f} among {count})"
+    said += f" ({low:+.3f} to {high:+.3f}, for all {count} levels together)"
     if low <= 0:
         return f"{said}: not shown to be more than chance."
     others = [setting for setting in gains if setting[0][0] != best[0][0]]
