@@ -78,6 +78,10 @@ class Drift(ABC):
             sigma: the strength, 0 or larger; at 0 the weight comes back unchanged.
         """
 
+    def gain(self, sigma: float) -> float:
+        """Return the mean of a drifted weight over the weight; 1 where the drift keeps the mean."""
+        return 1.0
+
     def into(self, out: Tensor, weight: Tensor, normal: Tensor, sigma: float) -> None:
         """Write what calling the drift returns to `out`, of the weight's shape and type.
 

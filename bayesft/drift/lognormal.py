@@ -1,5 +1,7 @@
 """Log-normal drift, the paper's model."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -28,6 +30,9 @@ class LogNormalDrift(Drift):
 
     def __call__(self, weight: Tensor, normal: Tensor, sigma: float) -> Tensor:
         return (weight * torch.exp(normal * sigma)).to(weight.dtype)
+
+    def gain(self, sigma: float) -> float:
+        return math.exp(sigma**2 / 2)
 
     def into(self, out: Tensor, weight: Tensor, normal: Tensor, sigma: float) -> None:
         if out.dtype != torch.float32:

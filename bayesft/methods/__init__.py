@@ -1,6 +1,8 @@
 """Ways to train: LightningModules parameterised by a dropout vector."""
 
+from bayesft.methods.ascent import AWP, SAM, SAMSON
 from bayesft.methods.checkpoint import load_weights
 from bayesft.methods.erm import ERM
+from bayesft.methods.noise_injection import NoiseInjection
 
-__all__ = ["ERM", "load_weights"]
+__all__ = ["AWP", "ERM", "SAM", "SAMSON", "NoiseInjection", "load_weights"]

@@ -79,11 +79,23 @@ class ERM(pl.LightningModule):
         """What training minimises: a scalar."""
         return nn.functional.cross_entropy(logits, labels)
 
+    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the scalar whose gradient a training step takes. Methods override this."""
+        return self.loss(self(images), labels)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        images, labels = batch
-        loss = self.loss(self(images), labels)
+        loss = self.training_loss(*batch)
         self.log("train/loss", loss, prog_bar=True)
         return loss
+
+    @property
+    def progress(self) -> float:
+        """How much of the training is done, from 0 to 1, by optimiser steps.
+
+        Raises:
+            SettingError: the training has no end.
+        """
+        return min(1.0, self.global_step / self._total_steps())
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
@@ -103,14 +115,17 @@ class ERM(pl.LightningModule):
             return optimizer
         if "total_steps" not in inspect.signature(self._scheduler).parameters:
             return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer)}
+        schedule = self._scheduler(optimizer, total_steps=self._total_steps())
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _total_steps(self) -> int:
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):
             raise SettingError(
                 "The schedule needs to know how long the training is. Set trainer.max_epochs or "
                 "trainer.max_steps, or train at a constant rate: scheduler=none."
             )
-        schedule = self._scheduler(optimizer, total_steps=int(steps))
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return int(steps)

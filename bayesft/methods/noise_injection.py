@@ -1,0 +1,87 @@
+"""Training under the drift that is to come."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from bayesft.drift import Chip, Drift, check_sigma
+from bayesft.errors import SettingError
+from bayesft.methods.elsewhere import logits_at
+from bayesft.methods.erm import ERM
+
+
+class NoiseInjection(ERM):
+    r"""Each training step sees the network on a chip of its own.
+
+    .. math:: \min_w \; E_z \, L(\text{drift}(w, z, \sigma_t))
+
+    with one draw z per step, and the gradient of this very loss: for log-normal drift the
+    gradient at the drifted weight times the weight's factor. Chip number k is drawn in step
+    k, so a resumed training goes on with the chips that it would have met.
+
+    Log-normal drift multiplies by exp(sigma^2 / 2) on the average, and at sigma of 1 and
+    more its largest factors make the loss diverge. Two remedies: `ramp`, sigma grows from
+    0; and `mean_corrected`, drifted weights are divided by the drift's mean factor, in
+    training alone.
+
+    Source: training with weight noise is Murray and Edwards, "Enhanced MLP performance and
+    fault tolerance resulting from synaptic weight noise during training", 1994.
+
+    Args:
+        model: maps images to logits of shape `(n, num_classes)`.
+        num_classes: classes.
+        drift: what happens to a weight.
+        sigma: the strength at the end of the ramp, 0 or larger.
+        ramp: over which part of the training sigma grows linearly from 0, in [0, 1]; 0 for
+            a constant sigma.
+        mean_corrected: divide drifted weights by the drift's mean factor.
+        chip_seed: of the training's chips; not that of any evaluation.
+        settings: see `ERM`.
+
+    Raises:
+        SettingError: a setting that cannot be.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        num_classes: int,
+        drift: Drift,
+        sigma: float = 0.6,
+        ramp: float = 1.0,
+        mean_corrected: bool = False,
+        chip_seed: int = 1_000,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model, num_classes=num_classes, **settings)
+        self.sigma = check_sigma(sigma)
+        if isinstance(ramp, bool) or not isinstance(ramp, (int, float)) or not 0 <= ramp <= 1:
+            raise SettingError(
+                f"Expected `method.ramp` to be a number from 0 to 1, but got {ramp!r}."
+            )
+        self.drift = drift
+        self.ramp = float(ramp)
+        self.mean_corrected = mean_corrected
+        self.chip_seed = Chip(chip_seed, 0).seed
+
+    @property
+    def present_sigma(self) -> float:
+        """The strength of the drift in the present step."""
+        if self.ramp == 0:
+            return self.sigma
+        return self.sigma * min(1.0, self.progress / self.ramp)
+
+    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        sigma = self.present_sigma
+        self.log("train/sigma", sigma)
+        # Each of several processes has a chip of its own.
+        index = self.global_step * self.trainer.world_size + self.global_rank
+        weights = self.drift.parameters(self.model)
+        normals = Chip(self.chip_seed, index).normals(weights)
+        gain = self.drift.gain(sigma) if self.mean_corrected else 1.0
+        drifted = {
+            name: self.drift(weight, normals[name], sigma) / gain
+            for name, weight in weights.items()
+        }
+        return self.loss(logits_at(self.model, drifted, images), labels)
