@@ -3,6 +3,7 @@
 from bayesft.methods.ascent import AWP, SAM, SAMSON
 from bayesft.methods.checkpoint import load_weights
 from bayesft.methods.erm import ERM
+from bayesft.methods.ftna import FTNA
 from bayesft.methods.noise_injection import NoiseInjection
 
-__all__ = ["AWP", "ERM", "SAM", "SAMSON", "NoiseInjection", "load_weights"]
+__all__ = ["AWP", "ERM", "FTNA", "SAM", "SAMSON", "NoiseInjection", "load_weights"]

@@ -1,0 +1,156 @@
+"""Output codes: two phases, decoding by distance, and the state between."""
+
+import pytest
+import torch
+
+from bayesft.drift import LogNormalDrift
+from bayesft.errors import SettingError
+from bayesft.methods import ERM, FTNA
+from bayesft.models import MLP, add_sites, site_names
+from bayesft.robustness import evaluate
+from tests.helpers.trainings import ONE_CYCLE, digits, trainer
+
+
+def ftna(hidden=(32,), **settings) -> FTNA:
+    torch.manual_seed(0)
+    return FTNA(
+        MLP(image_size=8, hidden=hidden),
+        num_classes=10,
+        optimizer=lambda p: torch.optim.Adam(p, lr=0.01),
+        scheduler=ONE_CYCLE,
+        **settings,
+    )
+
+
+def test_the_nearest_codeword_wins_and_ties_go_to_the_softer():
+    module = ftna(distance=5)
+    words = module.codewords.float()
+    assert (module.decode(words).argmax(1) == torch.arange(10)).all()
+    # Two wrong bits of five apart are corrected, whichever they are.
+    for one in range(words.shape[1]):
+        for other in range(one):
+            wrong = words.clone()
+            wrong[:, [one, other]] = 1 - wrong[:, [one, other]]
+            assert (module.decode(wrong).argmax(1) == torch.arange(10)).all()
+    # Between two codewords as far apart in bits: the surer bits decide.
+    a, b = words[0], words[1]
+    places = (a != b).nonzero().flatten()
+    half = len(places) // 2
+    between = a.clone()
+    between[places[:half]] = b[places[:half]]
+    if len(places) % 2 == 0:
+        tie = between.clone()
+        # Sure of what speaks for the second, unsure of what speaks for the first.
+        tie[places[half:]] = (a[places[half:]] - 0.5) * 0.1 + 0.5
+        scores = module.decode(tie[None])[0]
+        assert scores[1] > scores[0]
+
+
+def test_phases(tmp_path):
+    module = ftna(plain=0.5)
+    seen = []
+    original = module.training_loss
+
+    def watched(images, labels):
+        seen.append((module.current_epoch, bool(module.coded)))
+        return original(images, labels)
+
+    module.training_loss = watched
+    trainer(tmp_path, max_epochs=4).fit(module, digits())
+    assert set(seen) == {(0, False), (1, False), (2, True), (3, True)}
+
+
+def test_the_first_phase_is_plain_training_to_the_bit(tmp_path):
+    plain, coded = ftna(), ftna()
+    torch.manual_seed(0)
+    erm = ERM(MLP(image_size=8, hidden=(32,)), num_classes=10)
+    for name, value in erm.model.state_dict().items():
+        assert torch.equal(coded.model.state_dict()[name][: len(value)], value)
+    assert len(plain.codewords[0]) + 10 == coded.model.layers[-1][0].out_features
+
+
+def test_it_learns_in_both_phases(tmp_path):
+    module = ftna(hidden=(96, 32))
+    run = trainer(tmp_path, max_epochs=12)
+    run.fit(module, digits(batch_size=64))
+    assert module.coded
+    assert run.callback_metrics["val/acc"] > 0.9
+
+
+def test_without_a_first_phase(tmp_path):
+    module = ftna(plain=0.0)
+    run = trainer(tmp_path, max_epochs=8)
+    run.fit(module, digits(batch_size=64))
+    assert run.callback_metrics["val/acc"] > 0.85
+
+
+def test_confusion_is_of_the_last_plain_epoch_and_orders_the_codewords(tmp_path):
+    module = ftna(plain=0.5)
+    before = module.codewords.clone()
+    trainer(tmp_path, max_epochs=4).fit(module, digits())
+    assert not torch.equal(module.codewords, before)
+    assert {tuple(w) for w in module.codewords.tolist()} == {tuple(w) for w in before.tolist()}
+
+
+def test_a_resumed_training_goes_on_in_its_phase(tmp_path):
+    whole = ftna()
+    run = trainer(tmp_path, max_epochs=4)
+    run.fit(whole, digits())
+    for cut_at in (1, 3):
+        first = ftna()
+        cut = trainer(tmp_path, max_epochs=4)
+
+        def stop(epoch=cut_at, module=first, run=cut):
+            if module.current_epoch + 1 == epoch:
+                run.should_stop = True
+
+        first.on_train_epoch_end = stop
+        cut.fit(first, digits())
+        cut.save_checkpoint(tmp_path / "cut.ckpt")
+        second = ftna()
+        again = trainer(tmp_path, max_epochs=4)
+        again.fit(second, digits(), ckpt_path=tmp_path / "cut.ckpt", weights_only=True)
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, second.state_dict()[name]), (cut_at, name)
+
+
+def test_it_helps_under_drift(tmp_path):
+    data = digits(batch_size=64)
+    torch.manual_seed(0)
+    plain = ERM(
+        MLP(image_size=8, hidden=(96, 32)),
+        num_classes=10,
+        optimizer=lambda p: torch.optim.Adam(p, lr=0.01),
+        scheduler=ONE_CYCLE,
+    )
+    curves = []
+    for module in (plain, ftna(hidden=(96, 32))):
+        trainer(tmp_path, max_epochs=20).fit(module, data)
+        curve = evaluate(module, data.val_dataloader(), LogNormalDrift(), [0.6, 0.9], 200, seed=5)
+        curves.append(curve)
+    assert curves[1].mean > curves[0].mean + 2 * (curves[0].stderr + curves[1].stderr)
+
+
+def test_sites_of_the_network_stay(tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10)
+    )
+    add_sites(model, (1, 8, 8), last=True, dropout=0.2)
+    module = FTNA(model, num_classes=10)
+    assert site_names(module) == ("1", "3")
+    trainer(tmp_path, max_epochs=2).fit(module, digits())
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        (lambda: MLP(image_size=8), {"plain": 1.0}, "`method.plain`.*from 0 to below 1.*1.0"),
+        (lambda: MLP(image_size=8), {"length": 2}, "`method.length=2` bits"),
+        (lambda: MLP(image_size=8, num_classes=7), {}, "the 10 logits, but in MLP its last one"),
+        (lambda: torch.nn.Flatten(), {}, "in Flatten there is none"),
+    ],
+)
+def test_bad_settings_are_named(model, settings, message):
+    with pytest.raises(SettingError, match=message):
+        FTNA(model(), num_classes=10, **settings)
