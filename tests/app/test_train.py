@@ -15,6 +15,7 @@ from bayesft.app.train import fitted
 from bayesft.methods.checkpoint import read_state
 from bayesft.robustness import Curve
 from tests.helpers.app import ROOT, SMALL, composed
+from tests.helpers.processes import interruptible
 
 
 def same(a, b) -> bool:
@@ -120,9 +121,7 @@ def test_ctrl_c_ends_with_the_status_of_an_interrupt(tmp_path):
     command = [
         sys.executable, "train.py", *SMALL, "trainer.max_epochs=10000", f"hydra.run.dir={folder}",
     ]  # fmt: skip
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with interruptible(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + 120
             while not (folder / "checkpoints" / "last.ckpt").exists():

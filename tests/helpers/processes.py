@@ -55,6 +55,19 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+def interruptible(command, **settings) -> subprocess.Popen:
+    """Start `command`, which Ctrl-C will reach, with its output in pipes.
+
+    What a shell starts in the background ignores it, and so would its children.
+    """
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(
+        command,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **pipes | settings,
+    )
+
+
 @contextlib.contextmanager
 def killed_when_left(command) -> Iterator[subprocess.Popen]:
     """Start `command`; kill -9 it and its children on leaving."""

@@ -2,7 +2,6 @@
 
 import random
 import signal
-import subprocess
 import time
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from tests.helpers.processes import (
     ended,
     environment,
+    interruptible,
     killed_when_left,
     tells,
     told,
@@ -55,9 +55,7 @@ def test_kill_9_at_any_moment(command, tmp_path):
 
 def test_ctrl_c_keeps_what_is_done_and_ends_with_its_status(command, tmp_path):
     command += ["x=interval(0,1)", "seconds=0.5", "hydra.sweeper.n_trials=20"]
-    with subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with interruptible(command, env=environment()) as process:
         try:
             wait_for_results(process, tmp_path / "s", 2)
             process.send_signal(signal.SIGINT)

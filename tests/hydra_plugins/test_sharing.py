@@ -5,7 +5,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from collections import Counter
 
@@ -15,7 +14,7 @@ from bayesft.bo import Real, Space
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._outcome import Outcome
 from hydra_plugins.bayesft_sweeper._study import Study
-from tests.helpers.processes import environment, tells, told, wait_for_results
+from tests.helpers.processes import environment, interruptible, tells, told, wait_for_results
 from tests.helpers.sweeps import events, results, sweep
 
 TRIALS = 40
@@ -23,12 +22,7 @@ TRIALS = 40
 
 @contextlib.contextmanager
 def processes(command, count):
-    started = [
-        subprocess.Popen(
-            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(count)
-    ]
+    started = [interruptible(command, env=environment()) for _ in range(count)]
     try:
         yield list(started)
     finally:
