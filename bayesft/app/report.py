@@ -13,7 +13,7 @@ from bayesft.app.errors import told_plainly
 from bayesft.app.folder import CONFIG, WEIGHTS
 from bayesft.app.measure import measured
 from bayesft.locks import Lock
-from bayesft.methods import load_weights
+from bayesft.methods import ERM, load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
 from bayesft.report.learnt import FIGURE
 from bayesft.report.results import ALTERNATING, RESULTS
@@ -57,7 +57,7 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
     folders = {"BayesFT": best}
     if results.get("first_folder") is not None:
         first = sweep_dir / results["first_folder"]
-        baseline = "trial 0" if any(_rates(first)) else "ERM"
+        baseline = "ERM" if _is_plain(first) else "trial 0"
         folders = {baseline: best} if first == best else folders | {baseline: first}
     curves = {name: _test_curve(folder) for name, folder in folders.items()}
     averaged = {name: curve.at(cfg.evaluation.sigmas) for name, curve in curves.items()}
@@ -99,6 +99,12 @@ def _again(folder: Path) -> list[str]:
 
 def _config_of(folder: Path) -> DictConfig:
     return OmegaConf.load(folder / CONFIG)
+
+
+def _is_plain(folder: Path) -> bool:
+    """Whether the run in `folder` was plain training: no dropout, and no other method."""
+    module = build_module(_config_of(folder))
+    return type(module) is ERM and not any(module.dropout)
 
 
 def _rates(folder: Path) -> list[float]:

@@ -198,3 +198,13 @@ def test_on_digits_the_best_trial_beats_plain_training(tmp_path):
     )
     difference = paired_difference(ours, erm)
     assert difference.value > 3 * difference.stderr
+
+
+def test_a_search_of_another_method_is_not_compared_with_erm(tmp_path, capsys):
+    """Its first trial has no dropout either, but it is not plain training."""
+    method = ["method=noise_injection", "method.sigma=interval(0,1)"]
+    search(tmp_path / "s", *SMALL, *method, "hydra.sweeper.n_trials=2")
+    assert {"method.sigma", "model.dropout"} == set(results(tmp_path / "s")["best_params"])
+    shown = capsys.readouterr().out
+    assert "ERM" not in shown
+    assert "trial 0" in shown
