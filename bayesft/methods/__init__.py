@@ -5,5 +5,6 @@ from bayesft.methods.checkpoint import load_weights
 from bayesft.methods.erm import ERM
 from bayesft.methods.ftna import FTNA
 from bayesft.methods.noise_injection import NoiseInjection
+from bayesft.methods.reram_v import ReRAMV
 
-__all__ = ["AWP", "ERM", "FTNA", "SAM", "SAMSON", "NoiseInjection", "load_weights"]
+__all__ = ["AWP", "ERM", "FTNA", "SAM", "SAMSON", "NoiseInjection", "ReRAMV", "load_weights"]

@@ -1,0 +1,213 @@
+"""Training for one chip whose variation is known."""
+
+from typing import Any
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+
+from bayesft.drift import Chip, Drift, check_sigma
+from bayesft.errors import SettingError
+from bayesft.methods.elsewhere import logits_at
+from bayesft.methods.erm import ERM
+
+
+class ReRAMV(ERM):
+    r"""Fits the network to the variation map of one chip.
+
+    After a phase of plain training each weight matrix W (outputs × inputs) is placed on the
+    chip: its inputs are assigned to the chip's rows such that
+
+    .. math:: \sum_{o,i} |W_{oi}| \, |f_{o \pi(i)} - 1|
+
+    is as small as it can be, where f are the factors of the chip's cells: large weights
+    stay off bad cells. Then the network is trained on as the chip has it. At the
+    start of each epoch the entries that vary most, :math:`|W (f - 1)|`, are halved and
+    frozen, as long as the accuracy on the chip (validation images) grows.
+
+    It is for its own chip: `test/own_chip_acc` is the accuracy there. On other
+    chips, which a drift evaluation draws, it is what it was not made for.
+
+    Source: Chen et al., "Accelerator-friendly Neural-network Training: Learning Variations and
+    Defects in RRAM Crossbar", DATE 2017. Deviations: a part of the entries is frozen at a
+    time and not one, so that it ends in a usual number of epochs; biases and norms, which
+    are no matrices, drift but are neither assigned nor frozen.
+
+    Args:
+        model: maps images to logits of shape `(n, num_classes)`.
+        num_classes: classes.
+        drift: what happens to a weight.
+        sigma: the strength of the variation.
+        chip_seed: the chip's family; not that of any evaluation.
+        chip_index: its number there.
+        plain: which part of the epochs is plain training, from 0 to below 1.
+        frozen_per_epoch: which part of each matrix is frozen at a time (at least one
+            entry), from 0 to below 1; 0 freezes none.
+        patience: freezing ends when so many epochs in a row brought no better accuracy.
+        settings: see `ERM`.
+
+    Raises:
+        SettingError: a setting that cannot be.
+    """
+
+    assigned: Tensor
+    settled: Tensor
+    best: Tensor
+    waited: Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        num_classes: int,
+        drift: Drift,
+        sigma: float = 0.9,
+        chip_seed: int = 2_000,
+        chip_index: int = 0,
+        plain: float = 0.5,
+        frozen_per_epoch: float = 0.001,
+        patience: int = 3,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model, num_classes=num_classes, **settings)
+        self.drift = drift
+        self.sigma = check_sigma(sigma)
+        self.chip = Chip(chip_seed, chip_index)
+        self.plain = _part("plain", plain)
+        self.frozen_per_epoch = _part("frozen_per_epoch", frozen_per_epoch)
+        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+            raise SettingError(
+                f"Expected `method.patience` to be an integer of at least 1, but got {patience!r}."
+            )
+        self.patience = patience
+        # All of it is state, so that a checkpoint goes on where it was.
+        self.register_buffer("assigned", torch.tensor(False))
+        self.register_buffer("settled", torch.tensor(False))
+        self.register_buffer("best", torch.tensor(-1.0))
+        self.register_buffer("waited", torch.tensor(0))
+        for number, weight in enumerate(self._matrices.values()):
+            self.register_buffer(f"row{number}", torch.arange(weight[0].numel()))
+            self.register_buffer(f"frozen{number}", torch.zeros_like(weight, dtype=torch.bool))
+        self.own_val_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.own_test_accuracy = MulticlassAccuracy(num_classes, average="micro")
+
+    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        if not self.assigned:
+            return super().training_loss(images, labels)
+        return self.loss(logits_at(self.model, self.on_chip(), images), labels)
+
+    def on_chip(self) -> dict[str, Tensor]:
+        """Return the weights as the chip has them, by name; gradients pass, but to frozen ones."""
+        drifted = {}
+        normals = self._normals()
+        for name, weight in self.drift.parameters(self.model).items():
+            free = weight
+            if name in self._matrices:
+                number = list(self._matrices).index(name)
+                frozen = getattr(self, f"frozen{number}")
+                free = torch.where(frozen, weight.detach(), weight)
+            drifted[name] = self.drift(free, normals[name], self.sigma)
+        return drifted
+
+    def on_train_epoch_start(self) -> None:
+        if self.current_epoch < round(self.plain * self.trainer.max_epochs):
+            return
+        if not self.assigned:
+            self._assign()
+        elif not self.settled:
+            self._freeze()
+
+    def optimizer_step(self, *args: Any, **settings: Any) -> None:
+        # Momentum and weight decay move what has no gradient.
+        kept = [
+            (weight, frozen, weight.detach()[frozen].clone())
+            for weight, frozen in zip(self._matrices.values(), self._frozen(), strict=True)
+        ]
+        super().optimizer_step(*args, **settings)
+        with torch.no_grad():
+            for weight, frozen, values in kept:
+                weight[frozen] = values
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        if self.assigned:
+            images, labels = batch
+            self.own_val_accuracy(logits_at(self.model, self.on_chip(), images), labels)
+            self.log("val/own_chip_acc", self.own_val_accuracy, batch_size=len(labels))
+
+    def on_validation_epoch_end(self) -> None:
+        if not self.assigned or self.settled or self.trainer.state.fn != "fit":
+            return
+        accuracy = self.own_val_accuracy.compute()
+        if accuracy > self.best:
+            self.best.copy_(accuracy)
+            self.waited.zero_()
+        else:
+            self.waited += 1
+        self.settled.fill_(bool(self.waited >= self.patience))
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        super().test_step(batch, batch_idx)
+        images, labels = batch
+        self.own_test_accuracy(logits_at(self.model, self.on_chip(), images), labels)
+        self.log("test/own_chip_acc", self.own_test_accuracy, batch_size=len(labels))
+
+    @property
+    def _matrices(self) -> dict[str, nn.Parameter]:
+        found = self.drift.parameters(self.model)
+        return {name: weight for name, weight in found.items() if weight.ndim > 1}
+
+    def _frozen(self) -> list[Tensor]:
+        return [getattr(self, f"frozen{number}") for number in range(len(self._matrices))]
+
+    def _normals(self) -> dict[str, Tensor]:
+        """Return the chip's normals by weight, each matrix's in the order of its inputs."""
+        normals = self.chip.normals(self.drift.parameters(self.model))
+        for number, name in enumerate(self._matrices):
+            cells = normals[name].flatten(1)[:, getattr(self, f"row{number}")]
+            normals[name] = cells.view_as(normals[name])
+        return normals
+
+    @torch.no_grad()
+    def _assign(self) -> None:
+        normals = self._normals()
+        for number, (name, weight) in enumerate(self._matrices.items()):
+            factors = self.drift(torch.ones_like(weight), normals[name], self.sigma)
+            rows = assigned_rows(weight.flatten(1), factors.flatten(1))
+            getattr(self, f"row{number}").copy_(rows)
+        self.assigned.fill_(True)
+
+    @torch.no_grad()
+    def _freeze(self) -> None:
+        drifted = self.on_chip()
+        for (name, weight), frozen in zip(self._matrices.items(), self._frozen(), strict=True):
+            count = round(self.frozen_per_epoch * weight.numel()) or bool(self.frozen_per_epoch)
+            variation = (drifted[name] - weight).abs().masked_fill(frozen, -1)
+            worst = variation.flatten().topk(min(int(count), int((~frozen).sum()))).indices
+            # In the matrix's logical order, whatever its order in memory.
+            chosen = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
+            chosen[worst] = True
+            chosen = chosen.view(weight.shape)
+            weight[chosen] *= 0.5
+            frozen |= chosen
+
+
+def assigned_rows(weight: Tensor, factors: Tensor) -> Tensor:
+    """Return for each input the chip's row that it is assigned to, int64, shape `(inputs,)`.
+
+    Args:
+        weight: outputs × inputs.
+        factors: of the chip's cells, outputs × rows, as many rows as inputs.
+    """
+    costs = weight.abs().T.double() @ (factors - 1).abs().double()
+    _, rows = linear_sum_assignment(costs.cpu().numpy())
+    return torch.from_numpy(rows).to(weight.device)
+
+
+def _part(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise SettingError(
+            f"Expected `method.{name}` to be a number from 0 to below 1, but got {value!r}."
+        )
+    return float(value)
