@@ -153,7 +153,8 @@ class DropoutSearch(pl.Callback):
         if not names:
             raise SettingError(
                 f"DropoutSearch has nothing to search: {type(_network(pl_module)).__name__} has no "
-                "dropout site. Put nn.Dropout modules where it should have rates."
+                "dropout site. Put nn.Dropout modules where it should have rates, or let "
+                "bayesft.models.add_sites add sites (model.sites=block in a config)."
             )
         self.search = Alternating(names, self._phases(trainer), **self.settings)
         if not self._initial:

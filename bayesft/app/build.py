@@ -53,9 +53,21 @@ def build_network(cfg: DictConfig) -> nn.Module:
 
 
 def _image_shape(cfg: DictConfig) -> tuple[int, int, int] | None:
-    """Return channels, height and width of the images; None where the data does not tell."""
+    """Return channels, height and width of the images; None where the data does not tell.
+
+    Raises:
+        SettingError: what it tells is no size.
+    """
     channels, size = cfg.data.get("channels"), cfg.data.get("image_size")
-    return None if channels is None or size is None else (channels, size, size)
+    if channels is None or size is None:
+        return None
+    shape = (channels, *(size if isinstance(size, Sequence) else (size, size)))
+    if len(shape) != 3 or not all(isinstance(each, int) and each > 0 for each in shape):
+        raise SettingError(
+            "Expected `data.channels` to be a number and `data.image_size` a number of pixels, or "
+            f"height and width, but got {channels!r} and {size!r}."
+        )
+    return shape
 
 
 def build_module(cfg: DictConfig) -> pl.LightningModule:

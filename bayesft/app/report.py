@@ -21,6 +21,7 @@ from bayesft.report.tables import add_mean_row
 from bayesft.robustness import Curve, paired_difference
 
 OVERRIDES = Path(".hydra") / "overrides.yaml"
+SETTINGS = Path(".hydra") / "hydra.yaml"
 
 
 class SearchReport(Callback):
@@ -87,7 +88,10 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
 def retrain_command(folder: Path) -> str:
     """Return the command that trains the network of the run in `folder` again."""
     overrides = yaml.safe_load((folder / OVERRIDES).read_text())
-    return shlex.join(["python", "train.py", *overrides])
+    settings = yaml.safe_load((folder / SETTINGS).read_text())["hydra"]["overrides"]["hydra"]
+    # Where the configs that the others name are.
+    places = [each for each in settings if each.lstrip("+").startswith("hydra.searchpath=")]
+    return shlex.join(["python", "train.py", *places, *overrides])
 
 
 def _again(folder: Path) -> list[str]:

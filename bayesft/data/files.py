@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -12,7 +13,9 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from bayesft.errors import DataError, SettingError, reason_of
 
-_PARTS = ("train", "val", "test")
+# What folders of validation images are called.
+_VALIDATION = ("val", "valid", "validation")
+_PARTS = ("train", *_VALIDATION, "test")
 
 
 class ImageFiles:
@@ -40,6 +43,9 @@ def read_image(path: str | Path) -> Tensor:
     """
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I"):
+                # Grey in 16 bits, which a conversion would cut off at 255.
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return pil_to_tensor(image.convert("RGB"))
     # Each of the formats' decoders raises errors of its own.
     except Exception as error:
@@ -91,12 +97,19 @@ def image_folders(root: str | Path | None) -> ImageFolders:
             f"There is no folder {root}, which `data.root` names. {layout}: data.root=<folder>."
         )
     if classes := _folders_in(root / "train"):
-        val, test = (part if part.is_dir() else None for part in (root / "val", root / "test"))
+        val = next((root / name for name in _VALIDATION if (root / name).is_dir()), None)
+        test = root / "test" if (root / "test").is_dir() else None
         return ImageFolders(classes, root / "train", val, test)
     classes = _folders_in(root)
     if not set(classes) - set(_PARTS):
         found = f"only {', '.join(classes)}" if classes else "none"
         raise DataError(f"There are no class folders in {root} (`data.root`): {found}. {layout}.")
+    for name in classes:
+        if name in _PARTS and _folders_in(root / name):
+            raise DataError(
+                f"{root} (`data.root`) has class folders beside {name}/, which has class folders "
+                f"of its own: are they classes, or parts? {layout}."
+            )
     return ImageFolders(classes, root)
 
 

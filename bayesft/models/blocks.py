@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.modules import activation as activations
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.dropout import _DropoutNd
 from torchvision.ops import FrozenBatchNorm2d
 
 from bayesft.models.trace import Op, Trace, trace
@@ -40,6 +41,11 @@ _ACTIVATION_FUNCTIONS = _GATE_FUNCTIONS | {
         *("leaky_relu", "leaky_relu_", "hardswish", "hardtanh", "tanh", "tanh_", "softplus"),
     )
     if (function := getattr(space, name, None)) is not None
+}
+_MULTIPLICATIONS = {
+    torch.mul,
+    torch.multiply,
+    *(getattr(Tensor, name) for name in ("mul", "mul_", "__mul__", "__rmul__", "__imul__")),
 }
 _FUNCTIONAL_WEIGHTS = {F.linear, F.conv1d, F.conv2d, F.conv3d}
 
@@ -86,9 +92,9 @@ def find_blocks(model: nn.Module, batch: Tensor) -> list[Block]:
     such as `F.relu`), it is taken where the next layer receives it, or before the
     activation, which for ReLU is the same: it keeps zeros and positive factors.
 
-    Left out are gates, blocks that end in a sigmoid (squeeze and excitation): what they
-    gate has a site of its own. A weight layer that is called several times, on several
-    feature maps, is one block.
+    Left out are gates, blocks whose sigmoid is a factor of something else (squeeze and
+    excitation): what they gate has a site of its own. A weight layer that is called several
+    times, on several feature maps, is one block, which ends at the layer itself.
 
     A *stage* is the blocks whose feature maps have the same size, numbered from the largest
     on; `head` are those on vectors at the end. Vectors in between belong to the
@@ -111,7 +117,7 @@ def find_blocks(model: nn.Module, batch: Tensor) -> list[Block]:
         if path is None or path in found:
             continue
         chain = _chain(number, graph, users)
-        if any(_is_gate(graph.ops[each]) for each in chain):
+        if _is_gate(chain[-1], graph, users):
             continue
         shape = graph.ops[chain[-1]].shape
         found[path] = (
@@ -130,13 +136,19 @@ def find_blocks(model: nn.Module, batch: Tensor) -> list[Block]:
 def _is_layer(module: nn.Module) -> bool:
     if isinstance(module, (*_WEIGHTS, *_NORMS, *_ACTIVATIONS)):
         return True
-    # Pooling and the like, which can be the next layer. An identity makes nothing.
+    # Pooling and the like, which can be the next layer. Dropout that is off makes nothing.
     ours = type(module).__module__.startswith("torch.nn.modules.")
-    return ours and not any(module.children()) and not isinstance(module, nn.Identity)
+    nothing = isinstance(module, (nn.Identity, _DropoutNd))
+    return ours and not any(module.children()) and not nothing
 
 
-def _is_gate(op: Op) -> bool:
-    return isinstance(op.layer, _GATES) or op.function in _GATE_FUNCTIONS
+def _is_gate(number: int, graph: Trace, users: dict[int, list[int]]) -> bool:
+    """Whether what step `number` gives are factors from 0 to 1 of something else."""
+    op = graph.ops[number]
+    if not (isinstance(op.layer, _GATES) or op.function in _GATE_FUNCTIONS):
+        return False
+    taken_by = [graph.ops[user].function for user in users[number]]
+    return bool(taken_by) and all(function in _MULTIPLICATIONS for function in taken_by)
 
 
 def _path_of_weights(op: Op, paths: dict[nn.Module, str], owners: dict[int, str]) -> str | None:
@@ -173,15 +185,18 @@ def _is_activation(op: Op) -> bool:
 
 
 def _host(chain: Sequence[int], graph: Trace, users: dict[int, list[int]]) -> Host | None:
+    layer = graph.ops[chain[0]].layer
+    if layer is not None and graph.calls[layer] > 1:
+        # What follows one of its calls need not follow the others.
+        return Host(layer, before=False)
     for number in reversed(chain):
-        is_weight = number == chain[0]
         for module in graph.returned_by.get(number, []):
-            if graph.calls[module] == 1 or (is_weight and module is graph.ops[number].layer):
+            if graph.calls[module] == 1:
                 return Host(module, before=False)
         if len(users[number]) == 1 and number not in graph.outputs:
             [following] = users[number]
             op = graph.ops[following]
-            if op.layer is not None and graph.calls[op.layer] == 1 and op.inputs[0] == number:
+            if op.layer is not None and graph.calls[op.layer] == 1 and op.first == number:
                 return Host(op.layer, before=True)
     return None
 

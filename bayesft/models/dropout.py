@@ -82,7 +82,8 @@ def dropout_vector(
     """
     if isinstance(dropout, Mapping):
         vector = dict(zip(names, current or [0.0] * len(names), strict=True))
-        for name, rate in dropout.items():
+        # A number, as the places of a `Sequential` are, comes as one from a config.
+        for name, rate in ((str(name), rate) for name, rate in dropout.items()):
             if name not in vector:
                 raise SettingError(_unknown_site(name, names))
             vector[name] = _check_rate(rate, name)

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parameter import UninitializedParameter
 
 from bayesft.errors import SettingError
 from bayesft.models.blocks import Block, find_blocks
-from bayesft.models.dropout import Rates, set_dropout
+from bayesft.models.dropout import Rates, dropout_vector, set_dropout
 from bayesft.models.probe import probing
-from bayesft.models.site import Drop, Site, hang, remove_sites
+from bayesft.models.site import Drop, Site, hang, remove_sites, switch_off
 
 OWN = "own"
 """What `model.sites` is where a network keeps to the dropout modules of its own."""
@@ -43,8 +44,9 @@ def add_sites(
     The network is run once on black images, to see which layer follows which. Sites act
     by forward hooks (see `bayesft.models.site.Drop`): its modules, parameters and buffers
     keep their names, so that `state_dict`s go both ways between it and the network without
-    sites. Dropout modules of its own are replaced by `nn.Identity`: the sites take their
-    part. Calling it again replaces the sites.
+    sites. Dropout modules of its own are switched off, and back on by `remove_sites`: the
+    sites take their part. What it drops by `F.dropout` stays. Calling it again replaces
+    the sites; where it raises, the network is as it was.
 
     Which module shows a block's value, and what the stages are, is told in
     `bayesft.models.blocks.find_blocks`.
@@ -77,8 +79,11 @@ def add_sites(
         raise SettingError(
             f"Expected `model.sites.tie` to be one of {', '.join(TIES)}, but got {tie!r}."
         )
-    remove_sites(model)
-    _replace_own_dropout(model)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise SettingError(
+            f"{type(model).__name__} has parts compiled by TorchScript, which take no hooks. Give "
+            "sites to the network before it is scripted."
+        )
     blocks = _blocks(model, image_shape)
     chosen = _chosen(blocks, only, last=last)
     placed = [block for block in chosen if block.host is not None]
@@ -88,13 +93,17 @@ def add_sites(
         without = [block.path for block in chosen if block.host is None]
         warnings.warn(
             f"{len(without)} of {len(chosen)} blocks of {type(model).__name__} have no site, "
-            f"because no module takes or returns what they give: {_some(without)}.",
+            "because no module takes or returns what they give: "
+            f"{_some([path or 'the network itself' for path in without])}.",
             SiteWarning,
             stacklevel=2,
         )
     names = {block.path: block.stage if tie == "stage" else block.path for block in placed}
     order = sorted(set(names.values()), key=_stage_order) if tie == "stage" else names.values()
     sites = {name: Site(name or OUTPUT, position) for position, name in enumerate(order)}
+    dropout_vector(dropout, [site.name for site in sites.values()])
+    remove_sites(model)
+    switch_off(model)
     for block in placed:
         layer = model.get_submodule(block.path)
         hang(Drop(sites[names[block.path]], layer, block.channel_axis), block.host)
@@ -113,26 +122,25 @@ def placement(sites: Any) -> dict[str, Any]:
     """
     if isinstance(sites, str) and sites in TIES:
         return {"tie": sites}
-    if isinstance(sites, Sequence) and not isinstance(sites, str):
-        return {"only": list(sites)}
+    if isinstance(sites, Sequence) and not isinstance(sites, str) and sites:
+        return {"only": [str(pattern) for pattern in sites]}
     if isinstance(sites, Mapping) and set(sites) <= {"tie", "only", "last"}:
         only = sites.get("only")
-        return {**sites, "only": [only] if isinstance(only, str) else only}
+        if only is not None:
+            only = [only] if isinstance(only, (str, int)) else only
+            only = [str(pattern) for pattern in only]
+        return {**sites, "only": only}
     raise SettingError(
         "Expected `model.sites` to be own, block, stage, a list of patterns such as "
         f"[layer4.*], or {{tie: stage, only: [...], last: true}}, but got {sites!r}."
     )
 
 
-def _replace_own_dropout(model: nn.Module) -> None:
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if isinstance(child, _DropoutNd):
-                parent._modules[name] = nn.Identity()
-
-
 def _blocks(model: nn.Module, image_shape: tuple[int, int, int]) -> list[Block]:
     with probing(model, image_shape) as batch:
+        if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
+            # Lazy layers take their form, and another class, in their first call.
+            model(batch)
         return find_blocks(model, batch)
 
 

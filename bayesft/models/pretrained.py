@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ def torchvision_model(
         name: as `torchvision.models.list_models()` has it: resnet18, vit_b_16, ...
         num_classes: logits.
         image_size: their height and width in pixels, which vision transformers must know.
-        weights: null, a name among the model's weights (IMAGENET1K_V1, DEFAULT), which
-            are downloaded once; or a file with a `state_dict` of this model.
+        weights: null; a name among the model's weights (IMAGENET1K_V1, DEFAULT), which
+            are downloaded once; or a file with a `state_dict` of this model, or a checkpoint
+            of a training of it.
         settings: of the model in torchvision.
 
     Raises:
@@ -80,7 +82,7 @@ def torchvision_model(
 
 def _read(name: str, weights: str) -> dict[str, Tensor]:
     if Path(weights).is_file():
-        return torch.load(weights, map_location="cpu", weights_only=True)
+        return _from_file(Path(weights))
     known = torchvision.models.get_model_weights(name)
     if weights not in known.__members__:
         raise SettingError(
@@ -97,6 +99,31 @@ def _read(name: str, weights: str) -> dict[str, Tensor]:
             f"{chosen.url} on another machine and put it into {folder}, name the file with "
             "model.weights=<file>, or train from scratch: model.weights=null."
         ) from error
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    # The unpickler raises whatever the bytes happen to say.
+    except Exception as error:
+        raise SettingError(
+            f"`model.weights={path}` cannot be read ({reason_of(error)}). Expected what "
+            "`torch.save(model.state_dict(), path)` writes."
+        ) from error
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        # A checkpoint of a training here, whose network is called `model`.
+        state = {
+            name.removeprefix("model."): value
+            for name, value in state["state_dict"].items()
+            if name.startswith("model.")
+        }
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise SettingError(
+            f"`model.weights={path}` holds no weights by name, but {type(state).__name__}. "
+            "Expected what `torch.save(model.state_dict(), path)` writes, or a checkpoint of "
+            "train.py."
+        )
+    return dict(state)
 
 
 def _load(model: nn.Module, state: dict[str, Tensor], what: str) -> None:

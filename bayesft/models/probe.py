@@ -19,11 +19,11 @@ def probing(model: nn.Module, image_shape: tuple[int, int, int]) -> Iterator[Ten
         SettingError: what is done inside fails, because the network cannot take such images.
     """
     where = next(model.parameters(), torch.empty(0))
-    # Two, because a batch of one loses its axis in a network that squeezes.
-    batch = torch.zeros(2, *image_shape, dtype=where.dtype, device=where.device)
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
+        # Two, because a batch of one loses its axis in a network that squeezes.
+        batch = torch.zeros(2, *image_shape, dtype=where.dtype, device=where.device)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             yield batch
     except SettingError:

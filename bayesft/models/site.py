@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
+from bayesft.errors import SettingError
 from bayesft.models.blocks import Host
 
 
@@ -69,15 +71,59 @@ def hang(drop: Drop, host: Host) -> None:
 
 
 def added_sites(model: nn.Module) -> dict[str, Site]:
-    """Return the sites that were added to `model` by name, in the order of the vector."""
-    found = {drop.site.name: drop.site for _, _, drop in _drops(model)}
-    return dict(sorted(found.items(), key=lambda item: item[1].position))
+    """Return the sites that were added to `model` by name, in the order of the vector.
+
+    Raises:
+        SettingError: sites of one name were added to two of its parts.
+    """
+    found = {id(drop.site): drop.site for _, _, drop in _drops(model)}
+    sites = sorted(found.values(), key=lambda site: site.position)
+    by_name = {site.name: site for site in sites}
+    if len(by_name) < len(sites):
+        raise SettingError(
+            f"Sites were added to two parts of {type(model).__name__}, and have the same names "
+            f"({', '.join(by_name)}). Add them to the whole network, or ask each part."
+        )
+    return by_name
 
 
 def remove_sites(model: nn.Module) -> None:
-    """Take the added sites away again. There need be none."""
+    """Take the added sites away again, if any, and switch the network's own dropout on."""
     for hooks, key, _ in list(_drops(model)):
         del hooks[key]
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if isinstance(child, SwitchedOff):
+                [own] = child.own
+                parent._modules[name] = own.train(child.training)
+
+
+def switch_off(model: nn.Module) -> None:
+    """Let the network's own dropout modules do nothing; they are no sites then."""
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if isinstance(child, _DropoutNd):
+                parent._modules[name] = SwitchedOff(child)
+
+
+class SwitchedOff(nn.Module):
+    """In the place of a dropout module, with a rate of 0 for a network that reads it.
+
+    Args:
+        own: the module, kept for `remove_sites`.
+    """
+
+    p = 0.0
+    inplace = False
+
+    def __init__(self, own: _DropoutNd) -> None:
+        super().__init__()
+        # In a tuple, or it would be a part of the network.
+        self.own = (own,)
+        self.train(own.training)
+
+    def forward(self, value: Tensor) -> Tensor:
+        return value
 
 
 def _drops(model: nn.Module) -> Iterator[tuple[dict, int, Drop]]:

@@ -21,6 +21,8 @@ class Op:
         function: the function; None for a layer.
         inputs: the numbers of the steps that made its tensors, in their order; those that
             no step made, such as images and weights, are left out.
+        first: the number of the step that made its first positional argument; None where
+            none did, or that argument is no tensor.
         tensors: its tensor arguments.
         shape: of its first output.
     """
@@ -28,6 +30,7 @@ class Op:
     layer: nn.Module | None
     function: Callable | None
     inputs: tuple[int, ...]
+    first: int | None
     tensors: tuple[Tensor, ...]
     shape: tuple[int, ...]
 
@@ -40,7 +43,8 @@ class Trace:
         ops: the steps, in their order.
         outputs: the numbers of the steps that made what the network returned.
         calls: how often each module was called.
-        returned_by: for a step, the modules that returned what it made, innermost first.
+        returned_by: for a step, the modules within which it was made and that returned it, as
+            a tensor or first in a tuple, innermost first.
     """
 
     ops: list[Op] = field(default_factory=list)
@@ -76,6 +80,16 @@ def trace(model: nn.Module, batch: Tensor, is_layer: Callable[[nn.Module], bool]
     return recorder.trace
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """What a step was given; `versions` count the changes in place of each tensor."""
+
+    inputs: tuple[int, ...]
+    first: int | None
+    tensors: tuple[Tensor, ...]
+    versions: dict[int, int]
+
+
 class _Recorder(TorchFunctionMode):
     def __init__(self, is_layer: Callable[[nn.Module], bool]) -> None:
         super().__init__()
@@ -92,36 +106,38 @@ class _Recorder(TorchFunctionMode):
         self, function: Callable, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         # Before the call: what is changed in place was made by another step.
-        tensors = _tensors((args, kwargs))
-        inputs = self.sources(tensors)
+        taken = self._taken(args, kwargs)
         result = function(*args, **(kwargs or {}))
         changed = args[0] if function is Tensor.__setitem__ else result
-        if not self._inside and _tensors(changed):
-            self._add(changed, function=function, inputs=inputs, tensors=tensors)
+        if not self._inside:
+            self._add(changed, taken, function=function)
         return result
 
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
         """See the calls of the modules of `model`."""
-        entered: list[tuple[tuple[int, ...], tuple[Tensor, ...]]] = []
+        layers: list[_Taken] = []
+        begun: list[int] = []
 
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
             self.trace.calls[module] += 1
+            begun.append(len(self.trace.ops))
             if self._is_layer(module):
                 if not self._inside:
-                    tensors = _tensors((args, kwargs))
-                    entered.append((self.sources(tensors), tensors))
+                    layers.append(self._taken(args, kwargs))
                 self._inside += 1
 
         def leave(module: nn.Module, args: Any, result: Any) -> None:
+            start = begun.pop()
             if self._is_layer(module):
                 self._inside -= 1
                 if not self._inside:
-                    inputs, tensors = entered.pop()
-                    self._add(result, layer=module, inputs=inputs, tensors=tensors)
-            for number in dict.fromkeys(self.sources(result)[:1]):
-                if not self._inside:
-                    self.trace.returned_by.setdefault(number, []).append(module)
+                    self._add(result, layers.pop(), layer=module)
+            value = result[0] if type(result) is tuple and result else result
+            number = self._made.get(id(value)) if isinstance(value, Tensor) else None
+            # Not what it only handed through, as an identity on a shortcut does.
+            if not self._inside and number is not None and number >= start:
+                self.trace.returned_by.setdefault(number, []).append(module)
 
         handles = []
         for module in model.modules():
@@ -138,13 +154,29 @@ class _Recorder(TorchFunctionMode):
         found = (self._made.get(id(tensor)) for tensor in _tensors(value))
         return tuple(number for number in found if number is not None)
 
-    def _add(self, result: Any, *, inputs: tuple[int, ...], **what: Any) -> None:
+    def _taken(self, args: Any, kwargs: Any) -> "_Taken":
+        tensors = _tensors((args, kwargs))
+        first = self._made.get(id(args[0])) if args and isinstance(args[0], Tensor) else None
+        versions = {id(tensor): tensor._version for tensor in tensors}
+        return _Taken(self.sources(tensors), first, tensors, versions)
+
+    def _add(self, result: Any, taken: "_Taken", **what: Any) -> None:
         outputs = _tensors(result)
-        if not outputs:
+        # What comes out as it went in was not made here.
+        if all(taken.versions.get(id(tensor)) == tensor._version for tensor in outputs):
             return
         number = len(self.trace.ops)
         settings = {"layer": None, "function": None} | what
-        self.trace.ops.append(Op(inputs=inputs, shape=tuple(outputs[0].shape), **settings))
+        shape = tuple(outputs[0].shape)
+        self.trace.ops.append(
+            Op(
+                inputs=taken.inputs,
+                first=taken.first,
+                tensors=taken.tensors,
+                shape=shape,
+                **settings,
+            )
+        )
         for tensor in outputs:
             self._made[id(tensor)] = number
         self._alive.append(result)

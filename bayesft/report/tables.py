@@ -53,4 +53,4 @@ def show(*what: RenderableType) -> None:
     """Print tables and texts to the terminal."""
     console = Console(soft_wrap=True)
     for each in what:
-        console.print(each, highlight=False)
+        console.print(each, highlight=False, markup=False)

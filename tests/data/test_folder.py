@@ -1,10 +1,13 @@
 """A folder of images: how it may lie, and what is wrong with others."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import v2
 
 from bayesft.data import FolderDataModule
+from bayesft.data.files import image_folders, read_image
 from bayesft.errors import DataError, SettingError
 from tests.helpers.archives import write_images
 
@@ -142,3 +145,26 @@ def test_a_split_that_leaves_nothing(tmp_path):
         folder(tmp_path, test_size=60).setup("fit")
     with pytest.raises(SettingError, match=r"`data.test_size`.*between 0.0 and 1.0.*1.5"):
         folder(tmp_path, test_size=1.5)
+
+
+def test_grey_in_16_bits_is_scaled(tmp_path):
+    pixels = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    image = read_image(tmp_path / "deep.png")
+    assert image.shape == (3, 8, 8)
+    assert torch.equal(image[0], torch.from_numpy(pixels // 256).to(torch.uint8))
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_what_validation_images_are_called(tmp_path, name):
+    for part in ("train", name):
+        write_images(tmp_path / part)
+    assert image_folders(tmp_path).val == tmp_path / name
+
+
+def test_class_folders_beside_a_part(tmp_path):
+    """Or the test images would be trained on, as a class of that name."""
+    write_images(tmp_path)
+    write_images(tmp_path / "test")
+    with pytest.raises(DataError, match="beside test/, which has class folders of its own"):
+        image_folders(tmp_path)

@@ -1,5 +1,8 @@
 """Where the blocks of a network end, on networks small enough to know it by hand."""
 
+from typing import NamedTuple
+
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -117,6 +120,70 @@ def test_a_layer_called_twice_is_one_block():
     model = Net(lambda self, x: self.head(self.a(self.a(x))), a=conv(3, 3), head=head(3))
     assert list(blocks(model)) == ["a", "head.2"]
     assert host(model, "a") == "after a"
+
+
+def test_a_layer_called_twice_with_norms_of_their_own_ends_at_itself():
+    """Behind the norm of the first call, the second would not drop."""
+    model = Net(
+        lambda self, x: self.head(self.n2(self.a(self.n1(self.a(x))))),
+        a=conv(3, 3),
+        n1=nn.BatchNorm2d(3),
+        n2=nn.BatchNorm2d(3),
+        head=head(3),
+    )
+    assert host(model, "a") == "after a"
+
+
+@pytest.mark.parametrize("shortcut", [nn.Identity, nn.Sequential, nn.Dropout])
+@pytest.mark.parametrize("first", ["branch", "shortcut"])
+def test_a_shortcut_that_hands_its_input_through_made_nothing(shortcut, first):
+    """Or the shortcut would be dropped, and not the value that both take."""
+
+    def forward(self, x):
+        x = F.relu(self.norm(self.stem(x)))
+        if first == "shortcut":
+            kept = self.shortcut(x)
+            return self.head(self.branch(x) + kept)
+        return self.head(self.branch(x) + self.shortcut(x))
+
+    model = Net(
+        forward, stem=conv(), norm=nn.BatchNorm2d(4), branch=conv(4), shortcut=shortcut(),
+        head=head(),
+    )  # fmt: skip
+    assert host(model, "stem") == "after norm"
+
+
+def test_a_value_that_is_not_the_first_argument_is_not_taken_there():
+    model = Net(
+        lambda self, x: self.two(x.flatten(1), F.relu(self.a(x.flatten(1)))),
+        a=nn.Linear(192, 6),
+        two=nn.Bilinear(192, 6, 10),
+    )
+    assert host(model, "a") == "after a"
+
+
+def test_nor_is_one_that_is_given_by_keyword():
+    model = Net(
+        lambda self, x: self.head(self.b(input=F.relu(self.a(x)))), a=conv(), b=conv(4), head=head()
+    )
+    assert host(model, "a") == "after a"
+
+
+def test_a_module_that_returns_anything_but_tensors_is_no_host():
+    class Output(NamedTuple):
+        out: torch.Tensor
+
+    for wrap, unwrap in ((Output, lambda v: v.out), (lambda v: {"v": v}, lambda v: v["v"])):
+        part = Net(lambda self, x, wrap=wrap: wrap(F.relu(self.conv(x))), conv=conv())
+        model = Net(
+            lambda self, x, unwrap=unwrap: self.head(unwrap(self.part(x))), part=part, head=head()
+        )
+        assert host(model, "part.conv") == "before head.0"
+
+
+def test_a_sigmoid_that_multiplies_nothing_is_an_activation():
+    model = nn.Sequential(conv(), nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
+    assert host(model, "0") == "after 1"
 
 
 def test_weights_used_without_calling_their_layer_have_no_host():

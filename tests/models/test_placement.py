@@ -121,7 +121,9 @@ def test_who_names_the_last_layer_asks_for_it():
 def test_its_own_dropout_gives_way():
     model = stranger()
     add_sites(model, SHAPE)
-    assert type(model[9]) is nn.Identity
+    assert (model[9].p, list(model[9].parameters()), list(model[9].children())) == (0.0, [], [])
+    remove_sites(model)
+    assert (type(model[9]), model[9].p, model[9].training) == (nn.Dropout, 0.5, True)
 
 
 def test_again_replaces_and_remove_takes_away():
@@ -132,7 +134,8 @@ def test_again_replaces_and_remove_takes_away():
     assert torch.equal(model(images()), first)
     set_dropout(model, 0.5)
     remove_sites(model)
-    assert site_names(model) == ()
+    assert site_names(model) == ("9",)
+    set_dropout(model, 0.0)
     assert torch.equal(model(images()), first)
     remove_sites(model)
 
@@ -195,14 +198,18 @@ class Squeezing(nn.Module):
         (stranger, {"shape": (1, 8, 8)}, "Sequential cannot take images of 1×8×8"),
         (stranger, {"shape": (3, 9, 12)}, "Sequential cannot take images of 3×9×12"),
         (stranger, {"dropout": [0.1]}, "to have 3 rates"),
+        (lambda: torch.jit.script(stranger()), {}, "TorchScript, which take no hooks"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_bad_settings_are_named(model, settings, message):
     network = model().train()
     shape = settings.pop("shape", SHAPE)
+    own = get_dropout(network) if site_names(network) else ()
     with pytest.raises(SettingError, match=message):
         add_sites(network, shape, **settings)
     assert network.training
+    assert get_dropout(network) == own
 
 
 @pytest.mark.parametrize(
@@ -212,13 +219,15 @@ def test_bad_settings_are_named(model, settings, message):
         (["a.*"], {"only": ["a.*"]}),
         ({"tie": "stage", "last": True}, {"tie": "stage", "last": True, "only": None}),
         ({"only": "a.*"}, {"only": ["a.*"]}),
+        ([0, 3], {"only": ["0", "3"]}),
+        ({"only": 0}, {"only": ["0"]}),
     ],
 )
 def test_the_settings_of_a_config(sites, settings):
     assert placement(sites) == settings
 
 
-@pytest.mark.parametrize("sites", ["layers", 3, {"ties": "stage"}])
+@pytest.mark.parametrize("sites", ["layers", 3, {"ties": "stage"}, []])
 def test_other_settings_of_a_config(sites):
     with pytest.raises(SettingError, match=r"`model.sites` to be own, block, stage"):
         placement(sites)
@@ -260,3 +269,43 @@ def test_logits_that_fit():
 def test_logits_that_do_not_fit(shape, classes, message):
     with pytest.raises(SettingError, match=message):
         check_logits(stranger(), shape, classes)
+
+
+def test_a_network_that_reads_the_rate_of_its_own_dropout():
+    """As attention does that hands it to a function."""
+    model = Net(
+        lambda self, x: self.fc(nn.functional.dropout(self.a(x), self.own.p).flatten(1)),
+        a=conv(),
+        own=nn.Dropout(0.5),
+        fc=nn.Linear(256, 10),
+    )
+    add_sites(model, SHAPE)
+    model.train()
+    assert torch.equal(model(images()), model(images()))
+    twin = copy.deepcopy(model)
+    remove_sites(twin)
+    assert get_dropout(twin) == (0.5,)
+
+
+def test_lazy_layers_take_their_form_first():
+    model = nn.Sequential(
+        nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10)
+    )
+    add_sites(model, SHAPE, dropout=0.5)
+    assert site_names(model) == ("0",)
+
+
+def test_sites_of_two_parts_are_not_mixed_up():
+    parts = nn.ModuleDict({"one": stranger(), "two": stranger()})
+    for part in parts.values():
+        add_sites(part, SHAPE, dropout=0.2)
+    assert get_dropout(parts["one"]) == (0.2, 0.2, 0.2)
+    with pytest.raises(SettingError, match=r"two parts of ModuleDict.*\(0, 4, 7\)"):
+        site_names(parts)
+
+
+def test_names_that_a_config_reads_as_numbers():
+    model = stranger()
+    add_sites(model, SHAPE)
+    set_dropout(model, {0: 0.2})
+    assert get_dropout(model) == (0.2, 0.0, 0.0)

@@ -160,6 +160,29 @@ def test_bad_settings_are_named(name, settings, message):
         torchvision_model(name, **settings)
 
 
+def test_weights_of_a_checkpoint(tmp_path):
+    trained = torchvision.models.shufflenet_v2_x0_5(num_classes=10)
+    state = {f"model.{name}": value for name, value in trained.state_dict().items()}
+    torch.save({"state_dict": state | {"coded": torch.ones(2)}}, tmp_path / "last.ckpt")
+    weights = str(tmp_path / "last.ckpt")
+    model = torchvision_model("shufflenet_v2_x0_5", weights=weights, num_classes=10)
+    assert torch.equal(model.fc.weight, trained.fc.weight)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("a text", "cannot be read"), ([1, 2], "no weights by name, but list"), ({"a": 3}, "no weig")],
+)
+def test_a_file_that_holds_no_weights(tmp_path, content, message):
+    path = tmp_path / "weights.pth"
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(SettingError, match=message):
+        torchvision_model("resnet18", weights=str(path))
+
+
 def test_weights_that_do_not_fit(tmp_path):
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "a.pth")
     with pytest.raises(SettingError, match=r"do not fit .* and missing in the weights"):
