@@ -18,6 +18,7 @@ from bayesft.app.report import report_search, retrain_command
 from bayesft.app.train import fitted
 from bayesft.data import DigitsDataModule
 from bayesft.methods.checkpoint import read_state
+from bayesft.report import show
 from bayesft.robustness import Curve, paired_difference
 from tests.helpers.app import ROOT, SMALL, composed, search
 from tests.helpers.sweeps import events, results
@@ -208,3 +209,17 @@ def test_a_search_of_another_method_is_not_compared_with_erm(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "ERM" not in shown
     assert "trial 0" in shown
+
+
+def test_the_command_names_where_configs_lie_and_keeps_lists(tmp_path, capsys):
+    """A list of names looks like markup to what prints it."""
+    folder = tmp_path / ".hydra"
+    folder.mkdir()
+    place, sites = "hydra.searchpath=[file:///home/me/conf]", "model.sites=[stage1,head]"
+    (folder / "overrides.yaml").write_text(yaml.safe_dump(["model=mine", sites]))
+    settings = {"hydra": {"overrides": {"hydra": [place, "hydra.sweep.dir=s"]}}}
+    (folder / "hydra.yaml").write_text(yaml.safe_dump(settings))
+    command = retrain_command(tmp_path)
+    assert shlex.split(command) == ["python", "train.py", place, "model=mine", sites]
+    show(command)
+    assert capsys.readouterr().out.strip() == command
