@@ -53,4 +53,5 @@ def show(*what: RenderableType) -> None:
     """Print tables and texts to the terminal."""
     console = Console(soft_wrap=True)
     for each in what:
-        console.print(each, highlight=False)
+        # As it is: `model.dropout[fc1]` is no markup.
+        console.print(each, highlight=False, markup=False)

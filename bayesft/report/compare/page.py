@@ -37,7 +37,8 @@ def write_page(found: Found, path: Path) -> None:
         warnings=_warnings(found),
         figures=_figures(comparison),
         legend="".join(f"<li>{_named(comparison, name)}</li>" for name in comparison.contenders),
-        table=_table(found),
+        results=_results(found),
+        by_sigma=_by_sigma(comparison),
         caption=_text(caption(comparison)),
         rules="\n".join(f"<li>{_text(rule)}</li>" for rule in _rules(found)),
         configs="\n".join(_config(found, name) for name in comparison.contenders),
@@ -87,30 +88,44 @@ def _figures(comparison: Comparison) -> Element:
     )
 
 
-def _table(found: Found) -> Element:
+def _results(found: Found) -> Element:
     comparison = found.comparison
-    sigmas = comparison.measured_sigmas
-    heads = ["contender", "n", "mean", f"− {comparison.baseline}"]
-    heads += ["no drift" if sigma == 0 else f"σ {sigma:g}" for sigma in sigmas]
-    heads += ["5 % quantile", "epochs", "passes per step", "time"]
-    head = "".join(f'<th scope="col">{_text(each)}</th>' for each in heads)
-    rows = []
+    heads = ["contender", "n", "mean", f"− {comparison.baseline}", "no drift", "5 % quantile"]
+    heads += ["epochs", "passes per step", "time"]
+    rows = {}
     for name in comparison.contenders:
         cost, seconds = mean_cost(found.runs[name])
-        cells = [
+        clean = 0.0 in comparison.measured_sigmas
+        rows[name] = [
             str(len(comparison.seeds(name))),
             _number(comparison.mean(name)),
             _number(comparison.difference(name), "+"),
-            *(_number(comparison.at(name, sigma)) for sigma in sigmas),
+            _number(comparison.at(name, 0.0)) if clean else "",
             _number(comparison.quantile05(name)),
             *(["", ""] if cost is None else [str(cost.epochs), str(cost.passes)]),
             duration(seconds),
         ]
-        marks = {1: ' class="mean"'}
-        body = "".join(f"<td{marks.get(i, '')}>{cell}</td>" for i, cell in enumerate(cells))
-        best = ' class="best"' if name == comparison.best else ""
-        rows.append(f'<tr{best}><th scope="row">{_named(comparison, name)}</th>{body}</tr>')
-    body = "\n".join(rows)
+    return _table(comparison, heads, rows)
+
+
+def _by_sigma(comparison: Comparison) -> Element:
+    sigmas = comparison.measured_sigmas
+    rows = {
+        name: [_number(comparison.at(name, sigma)) for sigma in sigmas]
+        for name in comparison.contenders
+    }
+    return _table(comparison, ["contender", *(f"σ {sigma:g}" for sigma in sigmas)], rows)
+
+
+def _table(comparison: Comparison, heads: list[str], rows: dict[str, list[Element]]) -> Element:
+    head = "".join(f'<th scope="col">{_text(each)}</th>' for each in heads)
+    body = "\n".join(
+        f'<tr class="{"best" if name == comparison.best else ""}">'
+        f'<th scope="row">{_named(comparison, name)}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in cells)
+        + "</tr>"
+        for name, cells in rows.items()
+    )
     return f'<table class="results"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>'
 
 
@@ -141,9 +156,10 @@ def _config(found: Found, name: str) -> Element:
     if base and name != found.comparison.baseline:
         parts.append(_changes(run, base[0], found.comparison.baseline))
     parts += [
-        f"<details><summary>The whole config <span>of {_text(str(run.folder))}</span></summary>"
-        f"<pre>{_text(yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True))}</pre>"
-        "</details>"
+        '<details class="whole">',
+        f"<summary>The whole config <span>of {_text(str(run.folder))}</span></summary>",
+        f"<pre>{_text(yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True))}</pre>",
+        "</details>",
     ]
     return f"<details>{''.join(parts)}</details>"
 

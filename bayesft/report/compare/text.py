@@ -45,7 +45,7 @@ def leader_sentence(comparison: Comparison) -> str:
     if gain.seeds < 2:
         return f"{said}. One seed does not show how much of this is a lucky training."
     low, high = gain.interval(len(gains))
-    said += f" (95 % interval {low:+.3f} to {high:+.3f}, for {_number(gains)})"
+    said += f" (95 % interval {low:+.3f} to {high:+.3f} by {gain.seeds} seeds, {_together(gains)})"
     return f"{said}." if low > 0 else f"{said}: not shown to be more than chance."
 
 
@@ -132,8 +132,8 @@ def _has_clean(comparison: Comparison) -> bool:
     return 0.0 in comparison.measured_sigmas
 
 
-def _number(gains: Mapping[str, object]) -> str:
-    return "it alone" if len(gains) == 1 else f"all {len(gains)} differences together"
+def _together(gains: Mapping[str, object]) -> str:
+    return "for it alone" if len(gains) == 1 else f"for all {len(gains)} differences together"
 
 
 def _pair(estimate: Estimate | None) -> list[object]:
