@@ -123,6 +123,12 @@ def check(cfg: DictConfig) -> None:
             f"Expected evaluation.*.seed to differ between purposes, but got {seeds}: a network "
             "chosen on some chips must be tested on others."
         )
+    for name, callback in (cfg.get("callbacks") or {}).items():
+        if callback is not None and callback.get("seed") == seeds["test"]:
+            raise SettingError(
+                f"Expected callbacks.{name}.seed to differ from evaluation.test.seed, but both "
+                f"are {seeds['test']}: what is tuned on some chips must be tested on others."
+            )
 
 
 def evaluation_amount(cfg: DictConfig, purpose: str) -> dict[str, Any]:

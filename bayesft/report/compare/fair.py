@@ -25,7 +25,7 @@ def check_is_one(folder: Path, runs: Sequence[Run]) -> None:
         for run, each in zip(runs, recipes, strict=True):
             groups.setdefault(str(each.get(key, "not set")), []).append(run)
         if len(groups) > 1:
-            told = (f"{v} in {len(of)} (as {of[0].folder})" for v, of in groups.items())
+            told = (f"{v} in {_told(of)}" for v, of in groups.items())
             lines.append(f"{key}: {', '.join(told)}")
     if lines:
         # Another class brings other settings with it, which say nothing more.
@@ -38,6 +38,11 @@ def check_is_one(folder: Path, runs: Sequence[Run]) -> None:
             + "\n  ".join([*shown, *more])
             + "\nGive the folder of one multirun, or move the runs that do not belong elsewhere."
         )
+
+
+def _told(runs: Sequence[Run]) -> str:
+    more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+    return f"{runs[0].folder}{more}"
 
 
 def spoilt(config: Mapping[str, Any]) -> list[str]:
@@ -62,10 +67,15 @@ def spoilt(config: Mapping[str, Any]) -> list[str]:
 
 
 def unequal(runs: Mapping[str, Sequence[Run]]) -> list[str]:
-    """Return one line for each setting of the training's length or form that contenders have not
-    in common, and one if the times are of different machines.
+    """Return what is not the same for all contenders, a line for each: seeds, settings of the
+    trainer, machines.
     """
     lines = []
+    if len({tuple(run.seed for run in of_name) for of_name in runs.values()}) > 1:
+        lines.append(
+            "Not all contenders have the same seeds: their differences in pairs can be compared, "
+            "their means less so."
+        )
     firsts = {name: of_name[0].recipe for name, of_name in runs.items()}
     for key in dict.fromkeys(k for each in firsts.values() for k in each):
         values = {name: each.get(key) for name, each in firsts.items()}

@@ -87,14 +87,14 @@ def _svg(comparison: Comparison, draw: Callable[[Axes, Comparison], None]) -> st
     drawn = drawn[drawn.index("<svg") :]
     # A page has its own head; these would name other sites.
     drawn = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", drawn, flags=re.DOTALL)
-    # Parts that are used again are known by name, to all figures of a page.
-    drawn = re.sub(r'(id="|#)(?=[a-zA-Z][\w.-]*[")])', rf"\1{draw.__name__.strip('_')}-", drawn)
-    drawn = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", drawn, count=1)
     places = {_INK: "ink", _LINE: "line"}
     places |= {light: f"c{number}" for number, (light, _) in enumerate(COLOURS)}
     for colour, name in places.items():
         drawn = drawn.replace(colour, f"var(--{name})")
-    return drawn
+    # Shapes that are used again are known by name, to all figures of a page.
+    own = draw.__name__.strip("_")
+    drawn = re.sub(r'( id="|href="#|url\(#)', rf"\1{own}-", drawn)
+    return re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", drawn, count=1)
 
 
 def _curves(axes: Axes, comparison: Comparison) -> None:

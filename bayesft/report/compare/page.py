@@ -170,7 +170,7 @@ def _changes(run: Run, base: Run, baseline: str) -> Element:
     if not keys:
         return f"<p>The same settings as {_text(baseline)}.</p>"
     rows = "".join(
-        f"<tr><td><code>{_text(key)}</code></td><td>{_value(ours, key)}</td>"
+        f"<tr><td><code>{_key(key)}</code></td><td>{_value(ours, key)}</td>"
         f"<td>{_value(theirs, key)}</td></tr>"
         for key in keys
     )
@@ -179,6 +179,11 @@ def _changes(run: Run, base: Run, baseline: str) -> Element:
         f'<div class="scroll"><table class="changes"><thead>{head}</thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
+
+
+def _key(key: str) -> Element:
+    # It may break behind a dot, on a phone.
+    return _text(key).replace(".", ".<wbr>")
 
 
 def _value(recipe: dict[str, Any], key: str) -> Element:
