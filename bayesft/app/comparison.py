@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
@@ -24,10 +25,9 @@ class ComparisonReport(StudyReport):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         swept = [f"{key}={value}" for key, value in config.hydra.sweeper.get("params", {}).items()]
         values: dict[str, list[str]] = {}
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         # In Hydra's order: what the command line says wins.
-        for each in OverridesParser.create().parse_overrides(
-            [*swept, *config.hydra.overrides.task]
-        ):
+        for each in parser.parse_overrides([*swept, *config.hydra.overrides.task]):
             if each.is_sweep_override() and each.is_discrete_sweep():
                 values[each.key_or_group] = list(each.sweep_string_iterator())
             else:
@@ -35,9 +35,8 @@ class ComparisonReport(StudyReport):
         seeds = [int(seed) for seed in values.get("seed", []) if seed.isdigit()]
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        Plan.read(folder).joined(Plan(tuple(values.get("contender", [])), tuple(seeds))).write(
-            folder
-        )
+        plan = Plan(tuple(values.get("contender", [])), tuple(seeds))
+        Plan.read(folder).joined(plan).write(folder)
 
     def report(self, folder: Path) -> bool:
         return bool(report_comparison(folder).missing)

@@ -150,8 +150,11 @@ def test_more_seeds_and_contenders_join_what_is_there(tmp_path, capsys):
     assert {name: curve.read_text() for name, curve in curves.items()} == before
 
 
-def test_one_contender_alone_is_planned(tmp_path):
-    sweep(tmp_path / "c", "contender=erm", "seed=4")
+@pytest.mark.parametrize(
+    "asked", [("contender=erm", "seed=4"), ("contender=glob(er*)", "seed=range(4,5)")]
+)
+def test_the_plan_is_what_was_asked_for(tmp_path, asked):
+    sweep(tmp_path / "c", *asked)
     assert Plan.read(tmp_path / "c") == Plan(("erm",), (4,))
 
 

@@ -147,6 +147,18 @@ def test_the_table_fits_a_terminal_and_has_every_contender(found):
     assert sam.rstrip().endswith("1.7 min")
 
 
+def test_long_names_and_numbers_fit_into_a_terminal_too(tmp_path):
+    for seed, luck in enumerate(LUCK):
+        add(tmp_path, "erm", seed)
+        add(tmp_path, "noise_injection", seed, 0.3 + luck, seconds=600)
+    found = read_comparison(tmp_path)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(comparison_table(found.comparison, found.runs))
+    [line] = [line for line in console.file.getvalue().splitlines() if "noise_injection" in line]
+    assert found.comparison.difference("noise_injection").text("+") in line
+    assert "10.0 min" in line
+
+
 def test_the_caption_says_what_stands_behind_the_error(found):
     said = caption(found.comparison)
     assert "σ = 0.3, 0.6" in said

@@ -51,8 +51,7 @@ def test_what_is_missing_is_told_with_its_reason(tmp_path):
     assert found.missing == (
         "sam, seed 0: stopped before its end",
         "sam, seed 1: RuntimeError: no memory",
-        "awp, seed 0: not started",
-        "awp, seed 1: not started",
+        "awp, seeds 0, 1: not started",
     )
     assert found.comparison.contenders == ["erm"]
 

@@ -53,7 +53,7 @@ class Found:
     Attributes:
         comparison: the finished runs.
         runs: behind the curves, by contender, in the order of their seeds.
-        missing: one line for each run that is not there, and why.
+        missing: which runs are not there, and why: a line for each contender and reason.
         left_out: one line for each run that is not compared, and why.
         notes: what is not equal, and may have to be.
     """
@@ -96,12 +96,14 @@ def read_comparison(folder: Path) -> Found:
     named = [*plan.contenders, *sorted({name for name, _ in [*kept, *reasons]})]
     order = list(dict.fromkeys(sorted(named, key=lambda name: name != baseline)))
     finished = {key: run for key, run in kept.items() if run.curve is not None}
-    missing = [
-        f"{name}, seed {seed}: {_reason(kept.get((name, seed)), reasons.get((name, seed)))}"
-        for name in order
-        for seed in seeds
-        if (name, seed) not in finished
-    ]
+    missing = _told(
+        {
+            (name, seed): _reason(kept.get((name, seed)), reasons.get((name, seed)))
+            for name in order
+            for seed in seeds
+            if (name, seed) not in finished
+        }
+    )
     if not finished:
         raise SettingError(
             f"{folder} has no finished run to compare. Expected the folder of "
@@ -149,6 +151,17 @@ def _reason(run: Run | None, failure: str | None) -> str:
     if failure is not None:
         return failure
     return "not started" if run is None else run.reason
+
+
+def _told(reasons: Mapping[tuple[str, int], str]) -> list[str]:
+    """Return one line for each contender and reason."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for (name, seed), reason in reasons.items():
+        seeds.setdefault((name, reason), []).append(seed)
+    return [
+        f"{name}, seed{'s' if len(of) > 1 else ''} {', '.join(map(str, of))}: {reason}"
+        for (name, reason), of in seeds.items()
+    ]
 
 
 def _of_baseline(comparison: Comparison) -> list[str]:

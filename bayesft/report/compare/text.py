@@ -51,7 +51,7 @@ def leader_sentence(comparison: Comparison) -> str:
 
 def comparison_table(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> Table:
     """Return a table for a terminal, a row per contender."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     heads = ["", "n", "no drift", "mean", f"− {comparison.baseline}", "5 %", "time"]
     for name in heads:
         table.add_column(name, justify="right" if name else "left")
