@@ -7,7 +7,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from bayesft.app.errors import told_plainly
 from bayesft.app.multirun import StudyReport
 from bayesft.report.compare import Plan, report_comparison
 
@@ -21,7 +20,6 @@ class ComparisonReport(StudyReport):
 
     nodes = ("comparison",)
 
-    @told_plainly
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         swept = [f"{key}={value}" for key, value in config.hydra.sweeper.get("params", {}).items()]
         values: dict[str, list[str]] = {}

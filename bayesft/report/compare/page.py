@@ -132,9 +132,10 @@ def _table(comparison: Comparison, heads: list[str], rows: dict[str, list[Elemen
 def _rules(found: Found) -> list[str]:
     config = _any_run(found).config
     evaluation, data = config["evaluation"], config["data"]
+    number = data.get("split_seed")
+    split = "the same split" if number is None else f"the split of data.split_seed={number}"
     rules = [
-        f"Data: the split is that of data.split_seed={data.get('split_seed')}, and batches and "
-        "augmentation follow seed, epoch and image alone.",
+        f"Data: {split}, and batches and augmentation follow seed, epoch and image alone.",
         "Initial weights: each contender's are those of its seed. What a method adds to the "
         "network (ftna: more outputs) has its own.",
         f"Test chips: those of seed {evaluation['test'].get('seed')}, the same for all. What a "
