@@ -53,5 +53,4 @@ def show(*what: RenderableType) -> None:
     """Print tables and texts to the terminal."""
     console = Console(soft_wrap=True)
     for each in what:
-        # As it is: `model.dropout[fc1]` is no markup.
         console.print(each, highlight=False, markup=False)

@@ -103,7 +103,10 @@ def test_its_figures_take_the_page_s_colours(page):
 
 def test_the_configs_are_there_with_what_differs(page):
     assert page.count('<details class="whole">') == 3
-    assert "<code>method.<wbr>_target_</code></td><td><code>bayesft.methods.SAM</code>" in page
+    assert (
+        "<code>method.<wbr>_target_</code></td><td><code>bayesft.<wbr>methods.<wbr>SAM</code>"
+        in page
+    )
     assert "hidden:" in page
 
 

@@ -171,7 +171,7 @@ def _changes(run: Run, base: Run, baseline: str) -> Element:
     if not keys:
         return f"<p>The same settings as {_text(baseline)}.</p>"
     rows = "".join(
-        f"<tr><td><code>{_key(key)}</code></td><td>{_value(ours, key)}</td>"
+        f"<tr><td><code>{_breakable(key)}</code></td><td>{_value(ours, key)}</td>"
         f"<td>{_value(theirs, key)}</td></tr>"
         for key in keys
     )
@@ -182,13 +182,16 @@ def _changes(run: Run, base: Run, baseline: str) -> Element:
     )
 
 
-def _key(key: str) -> Element:
-    # It may break behind a dot, on a phone.
-    return _text(key).replace(".", ".<wbr>")
+def _breakable(path: str) -> Element:
+    # Behind a dot, on a phone.
+    return _text(path).replace(".", ".<wbr>")
 
 
 def _value(recipe: dict[str, Any], key: str) -> Element:
-    return f"<code>{_text(str(recipe[key]))}</code>" if key in recipe else "<small>not set</small>"
+    if key not in recipe:
+        return "<small>not set</small>"
+    value = recipe[key]
+    return f"<code>{_breakable(value) if isinstance(value, str) else _text(str(value))}</code>"
 
 
 def _named(comparison: Comparison, name: str) -> Element:
