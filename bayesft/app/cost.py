@@ -41,7 +41,7 @@ class TrainingCost(pl.Callback):
         self._before, self._passes = state_dict["seconds"], state_dict["passes"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Not `on_fit_start`, which a resumed training comes to before its state is loaded.
+        # Not `on_fit_start`: a training that goes on from its end has nothing to add.
         self._begun = time.monotonic()
 
     def on_train_batch_start(

@@ -138,6 +138,7 @@ def test_more_seeds_and_contenders_join_what_is_there(tmp_path, capsys):
     sweep(folder, "contender=erm,sam", "seed=0")
     curves = {name: folder / name / "seed-0" / "test_curve.json" for name in ("erm", "sam")}
     before = {name: curve.read_text() for name, curve in curves.items()}
+    cost = Cost.read(curves["sam"].parent)
     curves["sam"].unlink()
     capsys.readouterr()
     sweep(folder, "contender=erm,sam,ftna", "seed=0,1")
@@ -148,6 +149,9 @@ def test_more_seeds_and_contenders_join_what_is_there(tmp_path, capsys):
     assert Plan.read(folder) == Plan(("erm", "sam", "ftna"), (0, 1))
     # Finished, or gone on from the last checkpoint, it is the curve that it was.
     assert {name: curve.read_text() for name, curve in curves.items()} == before
+    again = Cost.read(curves["sam"].parent)
+    assert (again.epochs, again.passes) == (cost.epochs, cost.passes)
+    assert 0 < again.seconds <= cost.seconds
 
 
 @pytest.mark.parametrize(
