@@ -2,10 +2,19 @@
 
 from bayesft.app import resolvers as resolvers  # registers them
 from bayesft.app.build import site_names
+from bayesft.app.comparison import ComparisonReport
 from bayesft.app.factors import FactorReport
 from bayesft.app.folder import RunFolder
 from bayesft.app.report import SearchReport
 from bayesft.app.search import search
 from bayesft.app.train import train
 
-__all__ = ["FactorReport", "RunFolder", "SearchReport", "search", "site_names", "train"]
+__all__ = [
+    "ComparisonReport",
+    "FactorReport",
+    "RunFolder",
+    "SearchReport",
+    "search",
+    "site_names",
+    "train",
+]

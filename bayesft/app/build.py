@@ -86,8 +86,13 @@ def build_drift(cfg: DictConfig) -> Drift:
     return make(cfg.drift)
 
 
-def build_trainer(cfg: DictConfig) -> pl.Trainer:
-    """Make the trainer with its callbacks and loggers, and give the loggers the config."""
+def build_trainer(cfg: DictConfig, *callbacks: pl.Callback) -> pl.Trainer:
+    """Make the trainer with its callbacks and loggers, and give the loggers the config.
+
+    Args:
+        cfg: of the run.
+        callbacks: more than the config has.
+    """
     # The sets in memory are read faster without worker processes.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # Lightning 2.6 asks PyTorch 2.15 in a way that it deprecates; nothing is wrong.
@@ -95,7 +100,7 @@ def build_trainer(cfg: DictConfig) -> pl.Trainer:
     # A run that goes on; one that would write over another was refused before.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     settings = [each for each in (cfg.get("callbacks") or {}).values() if each is not None]
-    callbacks = [make(each) for each in settings]
+    callbacks = [*callbacks, *(make(each) for each in settings)]
     if not cfg.trainer.get("enable_progress_bar", True):
         # Lightning refuses to have one and be told not to.
         callbacks = [each for each in callbacks if not isinstance(each, ProgressBar)]
@@ -130,6 +135,12 @@ def check(cfg: DictConfig) -> None:
             f"Expected evaluation.*.seed to differ between purposes, but got {seeds}: a network "
             "chosen on some chips must be tested on others."
         )
+    for name, callback in (cfg.get("callbacks") or {}).items():
+        if callback is not None and callback.get("seed") == seeds["test"]:
+            raise SettingError(
+                f"Expected callbacks.{name}.seed to differ from evaluation.test.seed, but both "
+                f"are {seeds['test']}: what is tuned on some chips must be tested on others."
+            )
 
 
 def evaluation_amount(cfg: DictConfig, purpose: str) -> dict[str, Any]:

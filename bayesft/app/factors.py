@@ -1,77 +1,15 @@
-"""What a factor study does besides its trainings: it goes on after a failure, and reports."""
+"""The report of a factor study, when its trainings have ended."""
 
-import logging
-import shlex
 from pathlib import Path
-from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import CompactHydraException
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-
-from bayesft.app.folder import is_one_of_many
-from bayesft.errors import BayesFTError, reason_of
-from bayesft.report import show
-from bayesft.report.factors import FAILURE, Failure, report_factors, write_failure
-
-log = logging.getLogger(__name__)
+from bayesft.app.multirun import StudyReport
+from bayesft.report.factors import report_factors
 
 
-class FactorReport(Callback):
-    """Reports on a multirun of `experiment=factors` when it ends; see `bayesft.report.factors`.
+class FactorReport(StudyReport):
+    """Reports on a multirun of `experiment=factors` when it ends; see `bayesft.report.factors`."""
 
-    A run that fails is written down in its folder and leaves the others alone. The
-    program's exit status then tells that some have failed.
-    """
+    nodes = ("factor", "baseline")
 
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if not is_one_of_many(config.hydra):
-            return
-        folder = Path(config.hydra.runtime.output_dir)
-        if job_return.status != JobStatus.FAILED:
-            (folder / FAILURE).unlink(missing_ok=True)
-            return
-        reason = _raised_by(job_return)
-        # What a person typed needs no traceback.
-        told = isinstance(reason, CompactHydraException)
-        log.error(
-            "This run failed, and the study goes on: %s",
-            reason_of(reason),
-            exc_info=None if told else reason,
-        )
-        factor, baseline = (
-            OmegaConf.to_container(config[node], resolve=True) for node in ("factor", "baseline")
-        )
-        write_failure(folder, Failure(factor, baseline, config.seed, reason_of(reason)))
-        # Hydra's sweeper raises what a job raised, when all have ended but before it
-        # calls `on_multirun_end`: there would be no report.
-        job_return.return_value = None
-        job_return.status = JobStatus.COMPLETED
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = Path(config.hydra.sweep.dir)
-        try:
-            found = report_factors(folder)
-            missing = bool(found.missing)
-        except BayesFTError as error:
-            show(str(error))
-            missing = True
-        if missing:
-            overrides = [*config.hydra.overrides.task, f"hydra.sweep.dir={folder}"]
-            show(
-                "",
-                "The same command in the same folder makes what is missing:",
-                f"  {shlex.join(['python', 'train.py', '-m', *overrides])}",
-            )
-        if any(folder.rglob(FAILURE)):
-            # Hydra makes a warning of any other exception of a callback.
-            raise SystemExit(1)
-
-
-def _raised_by(job: JobReturn) -> Exception:
-    try:
-        _ = job.return_value
-    except Exception as error:
-        return error
-    raise AssertionError("a failed job raises")
+    def report(self, folder: Path) -> bool:
+        return bool(report_factors(folder).missing)

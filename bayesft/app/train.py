@@ -12,6 +12,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.build import build_data, build_module, build_trainer, check
+from bayesft.app.cost import TrainingCost
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import CONFIG, TEST_CURVE, is_one_of_many
 from bayesft.app.report import report_search
@@ -77,7 +78,7 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
     data = build_data(cfg)
     module = build_module(cfg)
     start_warm(module, cfg)
-    trainer = build_trainer(cfg)
+    trainer = build_trainer(cfg, TrainingCost(folder))
     try:
         if cfg.ckpt_path is not None:
             check_fits(module, read_state(cfg.ckpt_path), cfg.ckpt_path)

@@ -5,23 +5,45 @@ import sys
 from pathlib import Path
 
 from bayesft.errors import BayesFTError, SettingError
+from bayesft.report.compare import is_comparison, report_comparison
 from bayesft.report.factors import is_study, report_factors
+from bayesft.report.results import RESULTS
+
+_EXPECTED = (
+    "Expected the folder of `python train.py -m experiment=compare` or `python train.py -m "
+    "experiment=factors`."
+)
 
 
 def main() -> None:
     """Report on what the folder holds."""
     parser = argparse.ArgumentParser(prog="python -m bayesft.report", description=__doc__)
-    parser.add_argument("folder", type=Path, help="of a factor study")
-    folder = parser.parse_args().folder
+    parser.add_argument("folder", type=Path, help="of a comparison or a factor study")
     try:
-        if not is_study(folder):
-            raise SettingError(
-                f"{folder} holds no run of a factor study. Expected the folder of "
-                "`python train.py -m experiment=factors`."
-            )
-        report_factors(folder)
+        report(parser.parse_args().folder)
     except BayesFTError as error:
         sys.exit(str(error))
+
+
+def report(folder: Path) -> None:
+    """Report on what `folder` holds.
+
+    Raises:
+        SettingError: nothing that there is a report on.
+    """
+    if not folder.is_dir():
+        raise SettingError(f"There is no folder {folder}. {_EXPECTED}")
+    if is_comparison(folder):
+        report_comparison(folder)
+    elif is_study(folder):
+        report_factors(folder)
+    elif (folder / RESULTS).exists():
+        raise SettingError(
+            f"{folder} is the folder of a search, which reports when it ends. The command that "
+            f"started it, with hydra.sweep.dir={folder}, shows the report again."
+        )
+    else:
+        raise SettingError(f"{folder} holds no run of a comparison or a factor study. {_EXPECTED}")
 
 
 if __name__ == "__main__":

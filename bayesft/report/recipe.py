@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-_PARTS = ("model", "method", "data", "drift", "evaluation", "trainer")
+_PARTS = ("model", "method", "data", "drift", "evaluation", "trainer", "callbacks")
 
-# Where a run reads and writes, and how it shows itself. `shuffle_seed` follows `seed`.
+# Where a run reads and writes, and how it shows itself. The two seeds follow `seed`.
 _NO_MATTER = {
     "data_dir", "default_root_dir", "enable_progress_bar", "enable_model_summary", "shuffle_seed",
     "log_every_n_steps", "num_workers", "pin_memory", "accelerator", "devices",
+    "output_dir", "dirpath", "filename", "search_seed", "backend",
 }  # fmt: skip
+
+# What callbacks of these names do leaves weights and curves alone.
+_ONLY_WATCH = {"random_state", "rich_progress_bar", "wandb_drift_curve"}
 
 
 def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,7 +25,10 @@ def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         Dotted key to value, such as `{"trainer.max_epochs": 10}`.
     """
-    flat = _flat({part: config[part] for part in _PARTS if part in config})
+    parts = {part: config[part] for part in _PARTS if part in config}
+    if parts.get("callbacks"):
+        parts["callbacks"] = {k: v for k, v in parts["callbacks"].items() if k not in _ONLY_WATCH}
+    flat = _flat(parts)
     return {key: value for key, value in flat.items() if key.split(".")[-1] not in _NO_MATTER}
 
 

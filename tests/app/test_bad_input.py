@@ -31,6 +31,10 @@ TABLE = [
     ),
     (["callbacks.drift_evaluation.backend=fast"], "`backend` to be one of auto.*'fast'"),
     (["evaluation.test.seed=1"], r"evaluation.\*.seed to differ"),
+    (
+        ["contender=bayesft", "callbacks.dropout_search.seed=3"],
+        r"callbacks.dropout_search.seed to differ from evaluation.test.seed.*both are 3",
+    ),
     (["drift.target=conv"], r"`drift.target` to be one of all, crossbar, but got 'conv'"),
     (["data.val_size=5000"], r"`data.val_size` to be smaller than the 1347.*5000"),
     (["data.batch_size=0"], "`data.batch_size`"),

@@ -148,7 +148,9 @@ def test_the_report_can_be_made_again(study, capsys, monkeypatch):
 
 def test_a_folder_without_a_study_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["report", str(tmp_path)])
-    with pytest.raises(SystemExit, match=f"{tmp_path} holds no run of a factor study. Expected"):
+    with pytest.raises(
+        SystemExit, match=f"{tmp_path} holds no run of a comparison or a factor study. Expected"
+    ):
         main()
 
 

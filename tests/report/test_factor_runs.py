@@ -4,9 +4,10 @@ import pytest
 import yaml
 
 from bayesft.errors import SettingError
-from bayesft.report.factors import Failure, is_study, report_factors, write_failure
+from bayesft.report.factors import is_study, report_factors
 from bayesft.report.factors.runs import read_study
 from bayesft.report.recipe import difference, recipe
+from bayesft.report.runs import Failure, write_failure
 from bayesft.robustness import Curve, CurvePoint
 
 BASE = {"norm": "none", "depth": 3}
@@ -55,7 +56,8 @@ def test_what_is_missing_is_told_with_its_reason(tmp_path):
     add(tmp_path, 1, norm="batch")
     failed = tmp_path / "failed"
     failed.mkdir()
-    write_failure(failed, Failure(BASE | {"depth": 6}, BASE, 0, "RuntimeError: no memory"))
+    levels = {"factor": BASE | {"depth": 6}, "baseline": BASE}
+    write_failure(failed, Failure(levels, 0, "RuntimeError: no memory"))
     found = read_study(tmp_path)
     assert sorted(found.missing) == [
         "depth=6, seed 0: RuntimeError: no memory",

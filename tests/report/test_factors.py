@@ -11,7 +11,8 @@ from rich.console import Console
 from scipy import stats
 
 from bayesft.errors import SettingError
-from bayesft.report.factors import Estimate, Study
+from bayesft.report.estimate import Estimate
+from bayesft.report.factors import Study
 from bayesft.report.factors.figure import draw_factors
 from bayesft.report.factors.text import (
     factor_sentence,

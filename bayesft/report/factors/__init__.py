@@ -5,15 +5,7 @@ it; `folder` puts these together.
 """
 
 from bayesft.report.factors.folder import report_factors
-from bayesft.report.factors.runs import FAILURE, Failure, is_study, write_failure
-from bayesft.report.factors.study import Estimate, Study
+from bayesft.report.factors.runs import is_study
+from bayesft.report.factors.study import Study
 
-__all__ = [
-    "FAILURE",
-    "Estimate",
-    "Failure",
-    "Study",
-    "is_study",
-    "report_factors",
-    "write_failure",
-]
+__all__ = ["Study", "is_study", "report_factors"]

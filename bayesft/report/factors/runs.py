@@ -1,31 +1,21 @@
 """The runs of a factor study, read from its folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from bayesft.errors import BayesFTError, SettingError
+from bayesft.errors import SettingError
 from bayesft.report.factors.study import BASELINE, Level, Setting, Study, name_of
 from bayesft.report.recipe import difference, recipe
+from bayesft.report.runs import configs_of, curve_of, failures_of
 from bayesft.robustness import Curve
 
-FAILURE = "failure.yaml"
+NODE = "factor"
+"""What the config of each run of a study has."""
 
 # What a factor moves, and may thus differ between the runs of a study.
 _MOVED = ("norm", "depth", "activation", "dropout", "dropout_type")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A run that raised: what it was, and why."""
-
-    factor: Mapping[str, Level]
-    baseline: Mapping[str, Level]
-    seed: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -55,16 +45,9 @@ class _Run:
     reason: str
 
 
-def write_failure(folder: Path, failure: Failure) -> None:
-    """Leave in the folder of a run that raised what it was, and why."""
-    (folder / FAILURE).write_text(
-        yaml.safe_dump(asdict(failure), sort_keys=False, allow_unicode=True)
-    )
-
-
 def is_study(folder: Path) -> bool:
     """Whether `folder` holds runs of a factor study."""
-    return any("factor" in _read(path) for path in _configs(folder))
+    return any(configs_of(folder, NODE))
 
 
 def read_study(folder: Path) -> Found:
@@ -73,13 +56,8 @@ def read_study(folder: Path) -> Found:
     Raises:
         SettingError: there is no finished run of the baseline.
     """
-    failures = [_read(path) for path in sorted(folder.rglob(FAILURE))]
-    reasons = {_key(failure): failure["reason"] for failure in failures}
-    runs = [
-        _run(path.parent, config)
-        for path in _configs(folder)
-        if "factor" in (config := _read(path))
-    ]
+    reasons = {_key(failure): failure["reason"] for failure in failures_of(folder, NODE)}
+    runs = [_run(run, config) for run, config in configs_of(folder, NODE)]
     first = next((run for run in runs if run.setting == BASELINE and run.curve is not None), None)
     if first is None:
         raise SettingError(
@@ -129,20 +107,13 @@ def _comparable(runs: Sequence[_Run], first: _Run) -> tuple[list[_Run], list[str
 
 def _run(folder: Path, config: Mapping[str, Any]) -> _Run:
     setting, seed = _key(config)
-    curve, reason = None, "stopped before its end"
-    path = folder / "test_curve.json"
-    if path.exists():
-        try:
-            curve, reason = Curve.from_json(path), ""
-            curve.at(config["evaluation"]["sigmas"])
-        except BayesFTError as error:
-            curve, reason = None, str(error)
+    sigmas = tuple(config["evaluation"]["sigmas"])
+    curve, reason = curve_of(folder, sigmas)
     rules = {
         key: value
         for key, value in recipe(config).items()
         if key.removeprefix("model.").split(".")[0] not in _MOVED
     }
-    sigmas = tuple(config["evaluation"]["sigmas"])
     return _Run(folder, setting, config["baseline"], seed, sigmas, rules, curve, reason)
 
 
@@ -156,16 +127,3 @@ def _key(config: Mapping[str, Any]) -> tuple[Setting, int]:
 def _told(run: _Run, reasons: Mapping[tuple[Setting, int], str]) -> str:
     reason = reasons.get((run.setting, run.seed), run.reason)
     return f"{name_of(run.setting)}, seed {run.seed}: {reason}"
-
-
-def _configs(folder: Path) -> list[Path]:
-    # Not Hydra's own in `.hydra`, where nothing is resolved.
-    return [p for p in sorted(folder.rglob("config.yaml")) if p.parent.name != ".hydra"]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
-    return content if isinstance(content, dict) else {}

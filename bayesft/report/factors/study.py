@@ -6,13 +6,12 @@ setting   where a network leaves the baseline: (("norm", "batch"),); the baselin
 score     of one run: the mean accuracy over the sigmas
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bayesft.errors import SettingError
+from bayesft.report.estimate import Estimate
 from bayesft.robustness import Curve
-from bayesft.robustness.statistics import CONFIDENCE, student_margin
 
 Level = str | int | float | bool | None
 Setting = tuple[tuple[str, Level], ...]
@@ -24,41 +23,6 @@ _ORDER = (
     "none", "dropout", "alpha", "batch", "layer", "group", "instance",
     "relu", "elu", "gelu", "leaky_relu", "tanh",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds and its standard error, NaN for one seed."""
-
-    value: float
-    stderr: float
-    seeds: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Estimate":
-        """Return the mean of one value per seed. The seeds are independent trainings.
-
-        Raises:
-            SettingError: there are none.
-        """
-        count = len(values)
-        if count == 0:
-            raise SettingError("A mean over seeds needs a seed, but got none.")
-        mean = math.fsum(values) / count
-        if count == 1:
-            return cls(mean, math.nan, 1)
-        variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-        return cls(mean, math.sqrt(variance / count), count)
-
-    def interval(self, comparisons: int = 1) -> tuple[float, float]:
-        """Return Student's 95 % interval; NaN for one seed.
-
-        Args:
-            comparisons: how many intervals are to hold together with 95 % (Bonferroni).
-        """
-        tail = (1 - CONFIDENCE) / comparisons
-        margin = student_margin(self.stderr, self.seeds - 1, 1 - tail)
-        return self.value - margin, self.value + margin
 
 
 @dataclass(frozen=True)

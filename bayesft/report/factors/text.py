@@ -6,14 +6,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from bayesft.report.factors.study import (
-    BASELINE,
-    Estimate,
-    Setting,
-    Study,
-    level_name,
-    name_of,
-)
+from bayesft.report.estimate import Estimate
+from bayesft.report.factors.study import BASELINE, Setting, Study, level_name, name_of
 
 NOTE = (
     "Over seeds, each level paired with the baseline's runs of the same seeds. The intervals are "
@@ -144,9 +138,9 @@ def write_csv(study: Study, path: str | Path) -> None:
 
 def _cells(study: Study, setting: Setting) -> list[str]:
     gain = _gain(study, setting)
-    clean = "" if 0.0 not in study.measured_sigmas() else _pm(study.at(setting, 0.0))
-    cells = [name_of(setting), str(len(study.curves[setting])), clean, _pm(study.mean(setting))]
-    return [*cells, "" if gain is None else _pm(gain, sign="+")]
+    clean = "" if 0.0 not in study.measured_sigmas() else study.at(setting, 0.0).text()
+    cells = [name_of(setting), str(len(study.curves[setting])), clean, study.mean(setting).text()]
+    return [*cells, "" if gain is None else gain.text("+")]
 
 
 def _gain(study: Study, setting: Setting) -> Estimate | None:
@@ -155,11 +149,6 @@ def _gain(study: Study, setting: Setting) -> Estimate | None:
 
 def _comparisons(study: Study, setting: Setting) -> int:
     return len(study.settings_of(setting[0][0])) if len(setting) == 1 else 1
-
-
-def _pm(estimate: Estimate, sign: str = "") -> str:
-    value = f"{estimate.value:{sign}.3f}"
-    return value if math.isnan(estimate.stderr) else f"{value} ± {estimate.stderr:.3f}"
 
 
 def _span(study: Study) -> str:

@@ -1,0 +1,40 @@
+"""The plan and the report of a comparison of contenders."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from bayesft.app.multirun import StudyReport
+from bayesft.report.compare import Plan, report_comparison
+
+
+class ComparisonReport(StudyReport):
+    """Reports on a multirun of `experiment=compare` when it ends; see `bayesft.report.compare`.
+
+    At its start it leaves the plan in the folder, so that the report on a comparison which
+    was stopped knows what is missing.
+    """
+
+    nodes = ("comparison",)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        swept = [f"{key}={value}" for key, value in config.hydra.sweeper.get("params", {}).items()]
+        values: dict[str, list[str]] = {}
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        # In Hydra's order: what the command line says wins.
+        for each in parser.parse_overrides([*swept, *config.hydra.overrides.task]):
+            if each.is_sweep_override() and each.is_discrete_sweep():
+                values[each.key_or_group] = list(each.sweep_string_iterator())
+            else:
+                values[each.key_or_group] = [each.get_value_element_as_str()]
+        seeds = [int(seed) for seed in values.get("seed", []) if seed.isdigit()]
+        folder = Path(config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = Plan(tuple(values.get("contender", [])), tuple(seeds))
+        Plan.read(folder).joined(plan).write(folder)
+
+    def report(self, folder: Path) -> bool:
+        return bool(report_comparison(folder).missing)

@@ -1,0 +1,85 @@
+"""What a study of many trainings does besides them: it goes on after a failure, and reports."""
+
+import logging
+import shlex
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from bayesft.app.folder import is_one_of_many
+from bayesft.errors import BayesFTError, reason_of
+from bayesft.report import show
+from bayesft.report.runs import FAILURE, Failure, write_failure
+
+log = logging.getLogger(__name__)
+
+
+class StudyReport(Callback):
+    """The base of what reports on a multirun when it ends.
+
+    A run that fails is written down in its folder and leaves the others alone. The
+    program's exit status then tells that some have failed.
+    """
+
+    nodes: ClassVar[tuple[str, ...]]
+    """The nodes of a run's config that say which of the study's it is."""
+
+    def report(self, folder: Path) -> bool:
+        """Report on the runs in `folder`, and return whether some are missing.
+
+        Raises:
+            BayesFTError: there is nothing to report on.
+        """
+        raise NotImplementedError
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if not is_one_of_many(config.hydra):
+            return
+        folder = Path(config.hydra.runtime.output_dir)
+        if job_return.status != JobStatus.FAILED:
+            (folder / FAILURE).unlink(missing_ok=True)
+            return
+        reason = _raised_by(job_return)
+        # What a person typed needs no traceback.
+        told = isinstance(reason, CompactHydraException)
+        log.error(
+            "This run failed, and the study goes on: %s",
+            reason_of(reason),
+            exc_info=None if told else reason,
+        )
+        of = {node: OmegaConf.to_container(config[node], resolve=True) for node in self.nodes}
+        write_failure(folder, Failure(of, config.seed, reason_of(reason)))
+        # Hydra's sweeper raises what a job raised, when all have ended but before it
+        # calls `on_multirun_end`: there would be no report.
+        job_return.return_value = None
+        job_return.status = JobStatus.COMPLETED
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        try:
+            missing = self.report(folder)
+        except BayesFTError as error:
+            show(str(error))
+            missing = True
+        if missing:
+            overrides = [*config.hydra.overrides.task, f"hydra.sweep.dir={folder}"]
+            show(
+                "",
+                "The same command in the same folder makes what is missing:",
+                f"  {shlex.join(['python', 'train.py', '-m', *overrides])}",
+            )
+        if any(folder.rglob(FAILURE)):
+            # Hydra makes a warning of any other exception of a callback.
+            raise SystemExit(1)
+
+
+def _raised_by(job: JobReturn) -> Exception:
+    try:
+        _ = job.return_value
+    except Exception as error:
+        return error
+    raise AssertionError("a failed job raises")

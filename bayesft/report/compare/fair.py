@@ -1,0 +1,99 @@
+"""Whether the runs of a comparison met the same data, chips and lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayesft.errors import SettingError
+
+if TYPE_CHECKING:
+    from bayesft.report.compare.runs import Run
+
+# What is one and the same in all runs of a comparison.
+_SAME = ("data.", "drift.", "evaluation.", "model._target_", "callbacks.drift_evaluation.test_")
+
+
+def check_is_one(folder: Path, runs: Sequence[Run]) -> None:
+    """Raise `SettingError` if the runs differ in data, network, drift or the test's chips."""
+    recipes = [{k: v for k, v in run.recipe.items() if k.startswith(_SAME)} for run in runs]
+    keys = dict.fromkeys(key for each in recipes for key in each)
+    lines = []
+    for key in keys:
+        groups: dict[str, list[Run]] = {}
+        for run, each in zip(runs, recipes, strict=True):
+            groups.setdefault(str(each.get(key, "not set")), []).append(run)
+        if len(groups) > 1:
+            told = (f"{v} in {_told(of)}" for v, of in groups.items())
+            lines.append(f"{key}: {', '.join(told)}")
+    if lines:
+        # Another class brings other settings with it, which say nothing more.
+        classes = [line for line in lines if line.split(":")[0].endswith("_target_")]
+        shown = (classes or lines)[:4]
+        more = [] if len(shown) == len(lines) else [f"and {len(lines) - len(shown)} more"]
+        raise SettingError(
+            f"The runs in {folder} are not of one comparison, and numbers on different data, "
+            "networks or chips do not belong in one table:\n  "
+            + "\n  ".join([*shown, *more])
+            + "\nGive the folder of one multirun, or move the runs that do not belong elsewhere."
+        )
+
+
+def _told(runs: Sequence[Run]) -> str:
+    more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+    return f"{runs[0].folder}{more}"
+
+
+def spoilt(config: Mapping[str, Any]) -> list[str]:
+    """Return where something that a run tunes with meets the chips that it is tested on."""
+    evaluation = config["evaluation"]
+    tuned = {
+        f"evaluation.{name}.seed": evaluation[name].get("seed")
+        for name in evaluation
+        if isinstance(evaluation[name], Mapping) and name != "test"
+    }
+    tuned |= {
+        f"callbacks.{name}.seed": callback.get("seed")
+        for name, callback in (config.get("callbacks") or {}).items()
+        if isinstance(callback, Mapping)
+    }
+    test = evaluation.get("test", {}).get("seed")
+    return [
+        f"{key} is {seed}, as evaluation.test.seed: it was tuned on the test's chips"
+        for key, seed in tuned.items()
+        if seed is not None and seed == test
+    ]
+
+
+def unequal(runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Return what is not the same for all contenders, a line for each: seeds, settings of the
+    trainer, machines.
+    """
+    lines = []
+    if len({tuple(run.seed for run in of_name) for of_name in runs.values()}) > 1:
+        lines.append(
+            "Not all contenders have the same seeds: their differences in pairs can be compared, "
+            "their means less so."
+        )
+    firsts = {name: of_name[0].recipe for name, of_name in runs.items()}
+    for key in dict.fromkeys(k for each in firsts.values() for k in each):
+        values = {name: each.get(key) for name, each in firsts.items()}
+        if key.startswith("trainer.") and len({*map(str, values.values())}) > 1:
+            told = ", ".join(f"{value} for {name}" for name, value in values.items())
+            lines.append(f"Not the same for all: {key} is {told}.")
+    costs = [run.cost for of_name in runs.values() for run in of_name if run.cost is not None]
+    machines = dict.fromkeys(f"{cost.device}, {cost.threads} threads" for cost in costs)
+    if len(machines) > 1:
+        lines.append(f"The times are of different machines: {'; '.join(machines)}.")
+    return lines
+
+
+def kept_weights(config: Mapping[str, Any]) -> str:
+    """Return which weights of a training were tested."""
+    checkpoint = (config.get("callbacks") or {}).get("model_checkpoint") or {}
+    monitor = checkpoint.get("monitor")
+    if monitor is None:
+        return "the last epoch's"
+    extreme = "highest" if checkpoint.get("mode") == "max" else "lowest"
+    return f"those of the epoch with the {extreme} {monitor}"

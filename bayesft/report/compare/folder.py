@@ -1,0 +1,45 @@
+"""The report on a comparison's folder: table, figure, files and page."""
+
+from pathlib import Path
+
+from bayesft.report.compare.figure import draw_comparison
+from bayesft.report.compare.page import title_of, write_page
+from bayesft.report.compare.runs import Found, read_comparison
+from bayesft.report.compare.text import (
+    caption,
+    comparison_table,
+    leader_sentence,
+    write_csv,
+    write_runs_csv,
+)
+from bayesft.report.tables import show
+
+PAGE, FIGURE = "comparison.html", "comparison.png"
+TABLE, RUNS = "comparison.csv", "comparison_runs.csv"
+
+
+def report_comparison(folder: Path) -> Found:
+    """Show what the runs in `folder` tell, and write page, figure and tables beside them.
+
+    It reads what is there: of a comparison that was stopped it tells what is missing.
+
+    Raises:
+        SettingError: no run is finished, or the runs are of more than one comparison.
+    """
+    found = read_comparison(folder)
+    comparison = found.comparison
+    show("", title_of(found), comparison_table(comparison, found.runs))
+    show(caption(comparison), leader_sentence(comparison), "")
+    show(*(f"Missing: {line}" for line in found.missing))
+    show(*(f"Left out: {line}" for line in found.left_out))
+    show(*(f"Note: {line}" for line in found.notes))
+    write_csv(comparison, found.runs, folder / TABLE)
+    write_runs_csv(found.runs, folder / RUNS)
+    draw_comparison(comparison, folder / FIGURE, title=title_of(found))
+    write_page(found, folder / PAGE)
+    show(
+        f"Page:   {folder / PAGE}",
+        f"Figure: {folder / FIGURE}",
+        f"Table:  {folder / TABLE}; each run and sigma: {folder / RUNS}",
+    )
+    return found

@@ -1,0 +1,144 @@
+"""A comparison as a table, sentences and files for a spreadsheet."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from bayesft.report.compare.comparison import Comparison
+from bayesft.report.compare.runs import Run
+from bayesft.report.cost import Cost
+from bayesft.report.estimate import Estimate
+
+
+def caption(comparison: Comparison) -> str:
+    """Return what the numbers are, and what stands behind each ±."""
+    span = ", ".join(f"{sigma:g}" for sigma in comparison.sigmas)
+    return (
+        f"Accuracy on test images; the mean is over σ = {span}. n is the number of seeds. ± is one "
+        "standard error over seeds; where n is 1 it is over chips and images, and does not hold "
+        "how far trainings differ. The 5 % quantile is what 95 % of the chips reach, its mean "
+        f"over the same σ. The difference from {comparison.baseline} is in pairs: seed by seed, "
+        "on the same chips and images."
+    )
+
+
+def leader_sentence(comparison: Comparison) -> str:
+    """Return who is ahead of the baseline, and whether by more than chance.
+
+    The intervals are Student's of 95 % for all contenders together (Bonferroni), since
+    the leader was chosen for its score.
+    """
+    gains = {name: comparison.difference(name) for name in comparison.rivals}
+    best, baseline = comparison.best, comparison.baseline
+    mean = comparison.mean(best)
+    said = f"{best} has the highest mean, {mean.text()}"
+    if best == baseline:
+        return f"{said}: none of the others is above it."
+    if best not in gains:
+        return f"{said}; it shares no seed with {baseline}."
+    gain = gains[best]
+    said += f", {gain.value:+.3f} from {baseline}"
+    if gain.seeds < 2:
+        return f"{said}. One seed does not show how much of this is a lucky training."
+    low, high = gain.interval(len(gains))
+    said += f" (95 % interval {low:+.3f} to {high:+.3f} by {gain.seeds} seeds, {_together(gains)})"
+    return f"{said}." if low > 0 else f"{said}: not shown to be more than chance."
+
+
+def comparison_table(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> Table:
+    """Return a table for a terminal, a row per contender."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    heads = ["", "n", "no drift", "mean", f"− {comparison.baseline}", "5 %", "time"]
+    for name in heads:
+        table.add_column(name, justify="right" if name else "left")
+    for name in comparison.contenders:
+        clean = f"{comparison.at(name, 0.0).value:.3f}" if _has_clean(comparison) else ""
+        gain = comparison.difference(name)
+        table.add_row(
+            name,
+            str(len(comparison.seeds(name))),
+            clean,
+            comparison.mean(name).text(),
+            "" if gain is None else gain.text("+"),
+            f"{comparison.quantile05(name).value:.3f}",
+            duration(mean_cost(runs[name])[1]),
+            style="bold" if name == comparison.best else None,
+        )
+    return table
+
+
+def write_csv(comparison: Comparison, runs: Mapping[str, Sequence[Run]], path: Path) -> None:
+    """Write one row per contender. What is not known is left empty."""
+    sigmas = comparison.measured_sigmas
+    head = ["contender", "seeds", "mean", "mean_stderr", "quantile05", "quantile05_stderr"]
+    head += ["difference", "difference_stderr", "difference_low", "difference_high"]
+    head += ["epochs", "passes_per_step", "seconds"]
+    for sigma in sigmas:
+        head += [f"accuracy_{sigma:g}", f"accuracy_{sigma:g}_stderr", f"quantile05_{sigma:g}"]
+        head += [f"difference_{sigma:g}", f"difference_{sigma:g}_stderr"]
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        for name in comparison.contenders:
+            row: list[object] = [name, " ".join(map(str, comparison.seeds(name)))]
+            row += _pair(comparison.mean(name)) + _pair(comparison.quantile05(name))
+            gain = comparison.difference(name)
+            row += _pair(gain)
+            row += ["", ""] if gain is None else gain.interval(len(comparison.rivals))
+            cost, seconds = mean_cost(runs[name])
+            row += ["", "", ""] if cost is None else [cost.epochs, cost.passes, seconds]
+            for sigma in sigmas:
+                row += _pair(comparison.at(name, sigma))
+                row += [comparison.quantile05(name, sigma).value]
+                row += _pair(comparison.difference(name, sigma))
+            writer.writerow([_cell(each) for each in row])
+
+
+def write_runs_csv(runs: Mapping[str, Sequence[Run]], path: Path) -> None:
+    """Write one row per run and sigma, for an analysis of one's own."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["contender", "seed", "sigma", "mean", "stderr", "std", "quantile05", "worst", "chips"]
+        )
+        for run in (run for of_name in runs.values() for run in of_name):
+            for p in run.curve.points:
+                numbers = (p.sigma, p.mean, p.stderr, p.std, p.quantile05, p.worst, p.draws)
+                writer.writerow([run.contender, run.seed, *map(_cell, numbers)])
+
+
+def mean_cost(runs: Sequence[Run]) -> tuple[Cost | None, float]:
+    """Return the cost of the first of the runs that has one, and their mean seconds, or NaN."""
+    costs = [run.cost for run in runs if run.cost is not None]
+    if not costs:
+        return None, math.nan
+    return costs[0], math.fsum(cost.seconds for cost in costs) / len(costs)
+
+
+def duration(seconds: float) -> str:
+    """Return `48 s`, `3.2 min` or `1.5 h`; nothing for NaN."""
+    if math.isnan(seconds):
+        return ""
+    if seconds < 90:
+        return f"{seconds:.{0 if seconds >= 10 else 1}f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _has_clean(comparison: Comparison) -> bool:
+    return 0.0 in comparison.measured_sigmas
+
+
+def _together(gains: Mapping[str, object]) -> str:
+    return "for it alone" if len(gains) == 1 else f"for all {len(gains)} differences together"
+
+
+def _pair(estimate: Estimate | None) -> list[object]:
+    return ["", ""] if estimate is None else [estimate.value, estimate.stderr]
+
+
+def _cell(value: object) -> object:
+    return "" if isinstance(value, float) and math.isnan(value) else value
