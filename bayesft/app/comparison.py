@@ -8,7 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from bayesft.app.multirun import StudyReport
-from bayesft.report.compare import Plan, report_comparison
+from bayesft.report import show
+from bayesft.report.compare import MixedRunsError, Plan, report_comparison
 
 
 class ComparisonReport(StudyReport):
@@ -37,4 +38,9 @@ class ComparisonReport(StudyReport):
         Plan.read(folder).joined(plan).write(folder)
 
     def report(self, folder: Path) -> bool:
-        return bool(report_comparison(folder).missing)
+        try:
+            return bool(report_comparison(folder).missing)
+        except MixedRunsError as error:
+            # More runs would not mend it.
+            show(str(error))
+            raise SystemExit(1) from error

@@ -162,6 +162,20 @@ def test_the_plan_is_what_was_asked_for(tmp_path, asked):
     assert Plan.read(tmp_path / "c") == Plan(("erm",), (4,))
 
 
+def test_a_folder_of_other_data_is_refused_and_nothing_is_written(tmp_path, capsys):
+    folder = tmp_path / "c"
+    sweep(folder, "contender=erm", "seed=0")
+    page = (folder / "comparison.html").read_text(encoding="utf-8")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        sweep(folder, "contender=sam", "seed=0", "data.split_seed=1")
+    assert end.value.code == 1
+    shown = capsys.readouterr().out
+    assert "data.split_seed: 0 in erm/seed-0, 1 in sam/seed-0" in shown
+    assert "The same command" not in shown
+    assert (folder / "comparison.html").read_text(encoding="utf-8") == page
+
+
 def test_a_contender_that_fails_leaves_the_others_and_the_report(tmp_path, capsys, monkeypatch):
     def fail(*args):
         raise RuntimeError("it is steep")

@@ -5,8 +5,9 @@
 """
 
 from bayesft.report.compare.comparison import Comparison
+from bayesft.report.compare.fair import MixedRunsError
 from bayesft.report.compare.folder import report_comparison
 from bayesft.report.compare.plan import Plan
 from bayesft.report.compare.runs import is_comparison
 
-__all__ = ["Comparison", "Plan", "is_comparison", "report_comparison"]
+__all__ = ["Comparison", "MixedRunsError", "Plan", "is_comparison", "report_comparison"]

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 _SAME = ("data.", "drift.", "evaluation.", "model._target_", "callbacks.drift_evaluation.test_")
 
 
+class MixedRunsError(SettingError):
+    """A folder holds runs that cannot be compared."""
+
+
 def check_is_one(folder: Path, runs: Sequence[Run]) -> None:
-    """Raise `SettingError` if the runs differ in data, network, drift or the test's chips."""
+    """Raise `MixedRunsError` if the runs differ in data, network, drift or the test's chips."""
     recipes = [{k: v for k, v in run.recipe.items() if k.startswith(_SAME)} for run in runs]
     keys = dict.fromkeys(key for each in recipes for key in each)
     lines = []
@@ -32,7 +36,7 @@ def check_is_one(folder: Path, runs: Sequence[Run]) -> None:
         classes = [line for line in lines if line.split(":")[0].endswith("_target_")]
         shown = (classes or lines)[:4]
         more = [] if len(shown) == len(lines) else [f"and {len(lines) - len(shown)} more"]
-        raise SettingError(
+        raise MixedRunsError(
             f"The runs in {folder} are not of one comparison, and numbers on different data, "
             "networks or chips do not belong in one table:\n  "
             + "\n  ".join([*shown, *more])

@@ -24,7 +24,8 @@ def report_comparison(folder: Path) -> Found:
     It reads what is there: of a comparison that was stopped it tells what is missing.
 
     Raises:
-        SettingError: no run is finished, or the runs are of more than one comparison.
+        SettingError: no run is finished.
+        MixedRunsError: they are of more than one comparison.
     """
     found = read_comparison(folder)
     comparison = found.comparison

@@ -74,7 +74,8 @@ def read_comparison(folder: Path) -> Found:
     """Return the runs in the folders below `folder`.
 
     Raises:
-        SettingError: no run is finished, or the runs are of more than one comparison.
+        SettingError: no run is finished.
+        MixedRunsError: they are of more than one comparison.
     """
     plan = Plan.read(folder)
     runs = [_run(folder, *each) for each in configs_of(folder, NODE)]
