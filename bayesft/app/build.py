@@ -135,6 +135,12 @@ def check(cfg: DictConfig) -> None:
             f"Expected evaluation.*.seed to differ between purposes, but got {seeds}: a network "
             "chosen on some chips must be tested on others."
         )
+    trained = cfg.method.get("chip_seed")
+    if trained is not None and trained in seeds.values():
+        raise SettingError(
+            f"Expected method.chip_seed to be none of evaluation.*.seed, {seeds}, but got "
+            f"{trained}: what is trained on some chips must be chosen and tested on others."
+        )
     for name, callback in (cfg.get("callbacks") or {}).items():
         if callback is not None and callback.get("seed") == seeds["test"]:
             raise SettingError(

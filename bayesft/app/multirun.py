@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from bayesft.report.runs import FAILURE, Failure, write_failure
 log = logging.getLogger(__name__)
 
 
-class StudyReport(Callback):
+class StudyReport(Callback, ABC):
     """The base of what reports on a multirun when it ends.
 
     A run that fails is written down in its folder and leaves the others alone. The
@@ -28,13 +29,13 @@ class StudyReport(Callback):
     nodes: ClassVar[tuple[str, ...]]
     """The nodes of a run's config that say which of the study's it is."""
 
+    @abstractmethod
     def report(self, folder: Path) -> bool:
         """Report on the runs in `folder`, and return whether some are missing.
 
         Raises:
             BayesFTError: there is nothing to report on.
         """
-        raise NotImplementedError
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if not is_one_of_many(config.hydra):

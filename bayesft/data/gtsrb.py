@@ -16,7 +16,9 @@ _CLASSES = 43
 
 
 class GTSRBDataModule(PublishedDataModule):
-    """GTSRB: 39,209 colour images of 43 traffic signs to train and validate on, 12,630 to test.
+    """GTSRB: colour images of 43 traffic signs, 12,630 of them to test.
+
+    To train and validate on there are those that torchvision offers.
 
     The training images are frames of films, about thirty of each physical sign (a track,
     the first number of a file's name). The frames of a track are near-duplicates, so they

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bayesft.data.base import ImageDataModule
-from bayesft.errors import BayesFTError, DataError
+from bayesft.errors import BayesFTError, DataError, reason_of
 
 Found = TypeVar("Found")
 
@@ -40,7 +40,7 @@ class PublishedDataModule(ImageDataModule):
         # What a cut or foreign file makes the readers of archives, pickles and images
         # raise is beyond listing.
         except Exception as error:
-            raise self.unusable(_first_line(error)) from error
+            raise self.unusable(reason_of(error)) from error
 
     def unusable(self, reason: str) -> DataError:
         """Return the error that says what is wrong, what is expected, and what to do."""
@@ -51,8 +51,3 @@ class PublishedDataModule(ImageDataModule):
             "paths.data_dir=<folder>, or the variable BAYESFT_DATA_DIR, to a folder that holds "
             f"{place}; or use data=digits, which needs no download."
         )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesft.errors import SettingError
 from bayesft.methods.elsewhere import gradients, logits_at
 from bayesft.methods.erm import ERM
+from bayesft.methods.settings import check_positive
 
 _TINY = 1e-12
 
@@ -69,7 +69,7 @@ class AWP(Ascent):
         self, model: nn.Module, *, num_classes: int, gamma: float = 0.05, **settings: Any
     ) -> None:
         super().__init__(model, num_classes=num_classes, **settings)
-        self.gamma = _positive("gamma", gamma)
+        self.gamma = check_positive("gamma", gamma)
 
     def climbs(self, name: str, weight: Tensor) -> bool:
         return super().climbs(name, weight) and weight.ndim > 1
@@ -105,7 +105,7 @@ class SAM(Ascent):
         self, model: nn.Module, *, num_classes: int, rho: float = 0.05, **settings: Any
     ) -> None:
         super().__init__(model, num_classes=num_classes, **settings)
-        self.rho = _positive("rho", rho)
+        self.rho = check_positive("rho", rho)
 
     def scales(self, weights: Tensors) -> dict[str, Tensor | float]:
         """Return in which unit each weight is moved."""
@@ -139,9 +139,3 @@ class SAMSON(SAM):
         return {
             name: weight.abs() / (weight.abs().max() + _TINY) for name, weight in weights.items()
         }
-
-
-def _positive(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise SettingError(f"Expected `method.{name}` to be a number above 0, but got {value!r}.")
-    return float(value)

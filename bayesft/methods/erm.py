@@ -125,7 +125,8 @@ class ERM(pl.LightningModule):
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):
             raise SettingError(
-                "The schedule needs to know how long the training is. Set trainer.max_epochs or "
-                "trainer.max_steps, or train at a constant rate: scheduler=none."
+                "The schedule of the learning rate, or a method's ramp, needs to know how long the "
+                "training is. Set trainer.max_epochs or trainer.max_steps, or do without: "
+                "scheduler=none, method.ramp=0."
             )
         return int(steps)

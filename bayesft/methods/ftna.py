@@ -9,6 +9,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from bayesft.errors import SettingError
 from bayesft.methods.codebook import arranged, codebook
 from bayesft.methods.erm import ERM
+from bayesft.methods.settings import check_part, epochs_of
 
 
 class FTNA(ERM):
@@ -35,7 +36,8 @@ class FTNA(ERM):
         num_classes: C.
         length: l; see `codebook`.
         distance: the smallest Hamming distance between two codewords; see `codebook`.
-        plain: which part of the epochs is plain training, from 0 to below 1.
+        plain: which part of the epochs is plain training, from 0 to below 1; it ends with a
+            validation.
         settings: see `ERM`.
 
     Raises:
@@ -56,12 +58,8 @@ class FTNA(ERM):
         **settings: Any,
     ) -> None:
         super().__init__(model, num_classes=num_classes, **settings)
-        if isinstance(plain, bool) or not isinstance(plain, (int, float)) or not 0 <= plain < 1:
-            raise SettingError(
-                f"Expected `method.plain` to be a number from 0 to below 1, but got {plain!r}."
-            )
         self.num_classes = num_classes
-        self.plain = float(plain)
+        self.plain = check_part("plain", plain)
         words = torch.from_numpy(codebook(num_classes, length, distance))
         _widen(_last_linear(model, num_classes), words.shape[1])
         self.register_buffer("codewords", words)
@@ -94,9 +92,15 @@ class FTNA(ERM):
         targets = self.codewords[labels].to(bits.dtype)
         return nn.functional.binary_cross_entropy_with_logits(bits, targets)
 
-    def on_train_epoch_start(self) -> None:
-        if self.plain_epochs == 0 and not self.coded:
+    def on_train_start(self) -> None:
+        if epochs_of(self.plain, self.trainer) == 0:
+            # No confusion is known, and the codewords stay in their own order.
             self.coded.fill_(True)
+        elif not self.coded and not self.trainer.enable_validation:
+            raise SettingError(
+                "FTNA orders its codewords by the confusion of validation images, and this "
+                "training has no validation. Set trainer.limit_val_batches=1.0, or method.plain=0."
+            )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
@@ -107,27 +111,12 @@ class FTNA(ERM):
     def on_validation_epoch_end(self) -> None:
         if self.coded or self.trainer.sanity_checking or self.trainer.state.fn != "fit":
             return
-        if self.current_epoch + 1 >= self.plain_epochs:
+        if self.current_epoch + 1 >= epochs_of(self.plain, self.trainer):
             counts = self.confusion.compute().double().cpu().numpy()
             words = arranged(self.codewords.cpu().numpy(), counts)
             self.codewords.copy_(torch.from_numpy(words))
             self.coded.fill_(True)
         self.confusion.reset()
-
-    @property
-    def plain_epochs(self) -> int:
-        """How many epochs the first phase has.
-
-        Raises:
-            SettingError: the training has no end.
-        """
-        epochs = self.trainer.max_epochs
-        if epochs is None or epochs < 0:
-            raise SettingError(
-                "FTNA divides the training into two phases and must know how long it is. Set "
-                "trainer.max_epochs."
-            )
-        return round(self.plain * epochs)
 
 
 def _last_linear(model: nn.Module, num_classes: int) -> nn.Linear:

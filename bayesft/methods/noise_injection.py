@@ -5,9 +5,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from bayesft.drift import Chip, Drift, check_sigma
-from bayesft.errors import SettingError
 from bayesft.methods.elsewhere import logits_at
 from bayesft.methods.erm import ERM
+from bayesft.methods.settings import check_part
 
 
 class NoiseInjection(ERM):
@@ -56,12 +56,8 @@ class NoiseInjection(ERM):
     ) -> None:
         super().__init__(model, num_classes=num_classes, **settings)
         self.sigma = check_sigma(sigma)
-        if isinstance(ramp, bool) or not isinstance(ramp, (int, float)) or not 0 <= ramp <= 1:
-            raise SettingError(
-                f"Expected `method.ramp` to be a number from 0 to 1, but got {ramp!r}."
-            )
         self.drift = drift
-        self.ramp = float(ramp)
+        self.ramp = check_part("ramp", ramp, whole=True)
         self.mean_corrected = mean_corrected
         self.chip_seed = Chip(chip_seed, 0).seed
 

@@ -11,6 +11,7 @@ from bayesft.drift import Chip, Drift, check_sigma
 from bayesft.errors import SettingError
 from bayesft.methods.elsewhere import logits_at
 from bayesft.methods.erm import ERM
+from bayesft.methods.settings import check_part, epochs_of
 
 
 class ReRAMV(ERM):
@@ -26,8 +27,9 @@ class ReRAMV(ERM):
     start of each epoch the entries that vary most, :math:`|W (f - 1)|`, are halved and
     frozen, as long as the accuracy on the chip (validation images) grows.
 
-    It is for its own chip: `test/own_chip_acc` is the accuracy there. On other
-    chips, which a drift evaluation draws, it is what it was not made for.
+    It is for its own chip: `val/own_chip_acc` and `test/own_chip_acc` are the accuracies
+    there, and the former is what a checkpoint should be chosen by. On other chips, which
+    a drift evaluation draws, it is what it was not made for.
 
     Source: Chen et al., "Accelerator-friendly Neural-network Training: Learning Variations and
     Defects in RRAM Crossbar", DATE 2017. Deviations: a part of the entries is frozen at a
@@ -74,8 +76,8 @@ class ReRAMV(ERM):
         self.drift = drift
         self.sigma = check_sigma(sigma)
         self.chip = Chip(chip_seed, chip_index)
-        self.plain = _part("plain", plain)
-        self.frozen_per_epoch = _part("frozen_per_epoch", frozen_per_epoch)
+        self.plain = check_part("plain", plain)
+        self.frozen_per_epoch = check_part("frozen_per_epoch", frozen_per_epoch)
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
             raise SettingError(
                 f"Expected `method.patience` to be an integer of at least 1, but got {patience!r}."
@@ -99,19 +101,17 @@ class ReRAMV(ERM):
 
     def on_chip(self) -> dict[str, Tensor]:
         """Return the weights as the chip has them, by name; gradients pass, but to frozen ones."""
+        normals, frozen = self._normals(), dict(zip(self._matrices, self._frozen(), strict=True))
         drifted = {}
-        normals = self._normals()
         for name, weight in self.drift.parameters(self.model).items():
             free = weight
-            if name in self._matrices:
-                number = list(self._matrices).index(name)
-                frozen = getattr(self, f"frozen{number}")
-                free = torch.where(frozen, weight.detach(), weight)
+            if name in frozen:
+                free = torch.where(frozen[name], weight.detach(), weight)
             drifted[name] = self.drift(free, normals[name], self.sigma)
         return drifted
 
     def on_train_epoch_start(self) -> None:
-        if self.current_epoch < round(self.plain * self.trainer.max_epochs):
+        if self.current_epoch < epochs_of(self.plain, self.trainer):
             return
         if not self.assigned:
             self._assign()
@@ -131,10 +131,9 @@ class ReRAMV(ERM):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
-        if self.assigned:
-            images, labels = batch
-            self.own_val_accuracy(logits_at(self.model, self.on_chip(), images), labels)
-            self.log("val/own_chip_acc", self.own_val_accuracy, batch_size=len(labels))
+        images, labels = batch
+        self.own_val_accuracy(logits_at(self.model, self.on_chip(), images), labels)
+        self.log("val/own_chip_acc", self.own_val_accuracy, batch_size=len(labels))
 
     def on_validation_epoch_end(self) -> None:
         if not self.assigned or self.settled or self.trainer.state.fn != "fit":
@@ -203,11 +202,3 @@ def assigned_rows(weight: Tensor, factors: Tensor) -> Tensor:
     costs = weight.abs().T.double() @ (factors - 1).abs().double()
     _, rows = linear_sum_assignment(costs.cpu().numpy())
     return torch.from_numpy(rows).to(weight.device)
-
-
-def _part(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise SettingError(
-            f"Expected `method.{name}` to be a number from 0 to below 1, but got {value!r}."
-        )
-    return float(value)

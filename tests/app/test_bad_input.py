@@ -35,6 +35,11 @@ TABLE = [
         ["contender=bayesft", "callbacks.dropout_search.seed=3"],
         r"callbacks.dropout_search.seed to differ from evaluation.test.seed.*both are 3",
     ),
+    (
+        ["method=noise_injection", "method.chip_seed=3"],
+        r"method.chip_seed to be none of evaluation.\*.seed.*but got 3",
+    ),
+    (["method=reram_v", "method.chip_seed=1"], r"method.chip_seed.*but got 1"),
     (["drift.target=conv"], r"`drift.target` to be one of all, crossbar, but got 'conv'"),
     (["data.val_size=5000"], r"`data.val_size` to be smaller than the 1347.*5000"),
     (["data.batch_size=0"], "`data.batch_size`"),
@@ -122,6 +127,10 @@ def test_a_checkpoint_of_another_network(tmp_path):
         (["data=folder"], "`data.root` is not set"),
         (["evaluation.sigmas=[-1]"], "`sigma`"),
         (["evaluation.test.seed=2"], r"evaluation.\*.seed"),
+        (
+            ["method=noise_injection", "method.chip_seed=3"],
+            r"method.chip_seed to be none of evaluation.\*.seed.*but got 3",
+        ),
         (["drift.target=conv"], "`drift.target`"),
     ],
 )

@@ -60,13 +60,36 @@ def test_phases(tmp_path):
     assert set(seen) == {(0, False), (1, False), (2, True), (3, True)}
 
 
-def test_the_first_phase_is_plain_training_to_the_bit(tmp_path):
-    plain, coded = ftna(), ftna()
+def test_the_first_phase_is_plain_training(tmp_path):
+    """From the same weights to the same weights; the units of the code wait beside the logits."""
     torch.manual_seed(0)
-    erm = ERM(MLP(image_size=8, hidden=(32,)), num_classes=10)
+    erm = ERM(
+        MLP(image_size=8, hidden=(32,)),
+        num_classes=10,
+        optimizer=lambda p: torch.optim.Adam(p, lr=0.01),
+        scheduler=ONE_CYCLE,
+    )
+    coded = ftna(plain=0.5)
+    code = coded.model.layers[-1][0].weight[10:].detach().clone()
     for name, value in erm.model.state_dict().items():
         assert torch.equal(coded.model.state_dict()[name][: len(value)], value)
-    assert len(plain.codewords[0]) + 10 == coded.model.layers[-1][0].out_features
+    for module in (erm, coded):
+        run = trainer(tmp_path, max_epochs=4)
+
+        def stop(module=module, run=run):
+            run.should_stop = module.current_epoch == 1
+
+        module.on_train_epoch_end = stop
+        run.fit(module, digits())
+    assert coded.coded
+    for name, value in erm.model.state_dict().items():
+        torch.testing.assert_close(coded.model.state_dict()[name][: len(value)], value)
+    assert torch.equal(coded.model.layers[-1][0].weight[10:], code)
+
+
+def test_a_training_without_validation_cannot_order_its_codewords(tmp_path):
+    with pytest.raises(SettingError, match=r"no validation.*method.plain=0"):
+        trainer(tmp_path, limit_val_batches=0).fit(ftna(), digits())
 
 
 def test_it_learns_in_both_phases(tmp_path):

@@ -130,7 +130,8 @@ def test_weights_are_downloaded_by_name(monkeypatch):
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", download)
     model = torchvision_model("shufflenet_v2_x0_5", weights="DEFAULT", num_classes=3)
-    assert asked[0].startswith("https://download.pytorch.org/models/shufflenetv2_x0.5")
+    weights = torchvision.models.ShuffleNet_V2_X0_5_Weights.DEFAULT
+    assert asked == [weights.url]
     assert torch.equal(model.conv1[0].weight, trained.conv1[0].weight)
 
 

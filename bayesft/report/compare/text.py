@@ -11,7 +11,7 @@ from rich.table import Table
 from bayesft.report.compare.comparison import Comparison
 from bayesft.report.compare.runs import Run
 from bayesft.report.cost import Cost
-from bayesft.report.estimate import Estimate
+from bayesft.report.estimate import Estimate, csv_cell
 
 
 def caption(comparison: Comparison) -> str:
@@ -95,7 +95,7 @@ def write_csv(comparison: Comparison, runs: Mapping[str, Sequence[Run]], path: P
                 row += _pair(comparison.at(name, sigma))
                 row += [comparison.quantile05(name, sigma).value]
                 row += _pair(comparison.difference(name, sigma))
-            writer.writerow([_cell(each) for each in row])
+            writer.writerow([csv_cell(each) for each in row])
 
 
 def write_runs_csv(runs: Mapping[str, Sequence[Run]], path: Path) -> None:
@@ -108,7 +108,7 @@ def write_runs_csv(runs: Mapping[str, Sequence[Run]], path: Path) -> None:
         for run in (run for of_name in runs.values() for run in of_name):
             for p in run.curve.points:
                 numbers = (p.sigma, p.mean, p.stderr, p.std, p.quantile05, p.worst, p.draws)
-                writer.writerow([run.contender, run.seed, *map(_cell, numbers)])
+                writer.writerow([run.contender, run.seed, *map(csv_cell, numbers)])
 
 
 def mean_cost(runs: Sequence[Run]) -> tuple[Cost | None, float]:
@@ -138,7 +138,3 @@ def _together(gains: Mapping[str, object]) -> str:
 
 def _pair(estimate: Estimate | None) -> list[object]:
     return ["", ""] if estimate is None else [estimate.value, estimate.stderr]
-
-
-def _cell(value: object) -> object:
-    return "" if isinstance(value, float) and math.isnan(value) else value

@@ -1,12 +1,11 @@
 """What a factor study supports, in sentences, a table and a file for a spreadsheet."""
 
 import csv
-import math
 from pathlib import Path
 
 from rich.table import Table
 
-from bayesft.report.estimate import Estimate
+from bayesft.report.estimate import Estimate, csv_cell
 from bayesft.report.factors.study import BASELINE, Setting, Study, level_name, name_of
 
 NOTE = (
@@ -133,7 +132,7 @@ def write_csv(study: Study, path: str | Path) -> None:
             for sigma in sigmas:
                 at = study.at(setting, sigma)
                 row += [at.value, at.stderr]
-            writer.writerow([_cell(each) for each in row])
+            writer.writerow([csv_cell(each) for each in row])
 
 
 def _cells(study: Study, setting: Setting) -> list[str]:
@@ -154,10 +153,6 @@ def _comparisons(study: Study, setting: Setting) -> int:
 def _span(study: Study) -> str:
     first, last = study.sigmas[0], study.sigmas[-1]
     return f"σ {first:g}" if first == last else f"σ {first:g} … {last:g}"
-
-
-def _cell(value: object) -> object:
-    return "" if isinstance(value, float) and math.isnan(value) else value
 
 
 def _listed(words: list[str]) -> str:
