@@ -1,14 +1,19 @@
 """Every data set trains from its config, and any network meets any of them."""
 
+from itertools import islice
+
 import pytest
 import torch
 from hydra.errors import HydraException
 from torch import nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from bayesft.app import train
 from bayesft.app.build import build_data, build_network
 from tests.helpers.app import SMALL, composed, search
 from tests.helpers.archives import write_cifar10, write_gtsrb, write_images, write_mnist
+from tests.helpers.pedestrians import write_penn_fudan
 
 SETS = ("mnist", "fashion_mnist", "cifar10", "gtsrb", "folder")
 
@@ -81,6 +86,36 @@ def test_signs_are_never_flipped(tmp_path, monkeypatch):
         assert (mass * away**3).sum() > 0
         seen.add(image.numpy().tobytes())
     assert len(seen) == 50
+
+
+@pytest.mark.parametrize("name", ["digits_detection", "penn_fudan"])
+def test_torchvisions_detectors_take_what_has_boxes(tmp_path, name):
+    """Augmented, with all losses; the labels are below the number of classes that a head has."""
+    write_penn_fudan(tmp_path)
+    sizes = ["data.test_size=6", "data.val_size=5", "data.num_workers=0"]
+    sizes += ["data.train_size=40"] if name == "digits_detection" else []
+    cfg = composed(tmp_path, f"data={name}", *sizes, "data.channels=3")
+    data = build_data(cfg)
+    assert data.augment
+    data.prepare_data()
+    data.setup("fit")
+    backbone = nn.Conv2d(3, 8, 8, stride=8)
+    backbone.out_channels = 8
+    anchors = AnchorGenerator(((8, 16, 32),), ((0.5, 1.0, 2.0),))
+    detector = FasterRCNN(
+        backbone,
+        data.num_classes,
+        min_size=64,
+        max_size=128,
+        rpn_anchor_generator=anchors,
+        box_detections_per_img=5,
+    )
+    for losses in (detector(*batch) for batch in islice(data.train_dataloader(), 2)):
+        assert len(losses) == 4
+        assert all(torch.isfinite(loss) for loss in losses.values())
+    detector.eval()
+    images, _ = next(iter(data.val_dataloader()))
+    assert len(detector(images)) == len(images)
 
 
 def cut(path):
