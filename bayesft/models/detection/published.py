@@ -1,6 +1,8 @@
 """The detectors of torchvision, with or without their trained weights."""
 
 import difflib
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torchvision
@@ -73,7 +75,24 @@ def torchvision_detector(
             f"{settings} ({reason_of(error)}). Its settings are in the documentation of "
             f"torchvision.models.detection.{name}."
         ) from error
+    check_settings(type(model), settings)
     if state is not None:
         family = name.partition("_")[0]
         load_weights(model, state, f"{weights} of {name}", last_layers=_LAST_LAYERS.get(family, 1))
     return model
+
+
+def check_settings(kind: type[nn.Module], settings: Mapping[str, Any]) -> None:
+    """Raise `SettingError` for a setting that detectors of a kind would silently ignore."""
+    known = [
+        name
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3) or known
+            raise SettingError(
+                f"`model.{name}` is no setting of torchvision's {kind.__name__}. Did you mean "
+                f"{', '.join(near)}?"
+            )
