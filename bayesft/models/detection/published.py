@@ -35,7 +35,7 @@ def torchvision_detector(
         name: as `torchvision.models.list_models(module=torchvision.models.detection)` has it.
         num_classes: with the background, which is class 0.
         channels: of the images; torchvision's backbones take 3.
-        image_size: the shorter side that images are brought to; None for torchvision's own.
+        image_size: the longer side that images are brought to; None for torchvision's own.
         weights: null; a name among the detector's weights (COCO_V1, DEFAULT), which are
             downloaded once; or a file. The last layers are new for other classes.
         weights_backbone: null, or a name among the backbone's (IMAGENET1K_V1).
@@ -60,7 +60,7 @@ def torchvision_detector(
     # Before the model, which is large.
     state = None if weights is None else read_weights(name, weights)
     if image_size is not None and not name.startswith("ssd"):
-        settings = {"min_size": image_size} | settings
+        settings = {"min_size": image_size, "max_size": image_size} | settings
     try:
         model = torchvision.models.get_model(
             name,
