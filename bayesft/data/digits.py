@@ -24,21 +24,23 @@ class DigitsDataModule(ImageDataModule):
     """
 
     def load_train(self) -> tuple[Tensor, Tensor]:
-        images, labels = _load()
-        train, _ = split_indices(len(labels), _TEST_SIZE, _TEST_SEED)
-        return images[train], labels[train]
+        return digits(test=False)
 
     def load_test(self) -> tuple[Tensor, Tensor]:
-        images, labels = _load()
-        _, test = split_indices(len(labels), _TEST_SIZE, _TEST_SEED)
-        return images[test], labels[test]
+        return digits(test=True)
 
 
-def _load() -> tuple[Tensor, Tensor]:
+def digits(*, test: bool) -> tuple[Tensor, Tensor]:
+    """Return the digits to test on, or all others.
+
+    Returns:
+        Pixels in [0, 1], shape `(n, 1, 8, 8)`, and labels 0 to 9, int64, shape `(n,)`.
+    """
     # Here, and not at the top: scikit-learn takes a second to import, and whoever
     # trains on another set does not need it.
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
     images = torch.tensor(pixels, dtype=torch.float32).view(-1, 1, 8, 8) / 16
-    return images, torch.tensor(labels, dtype=torch.int64)
+    places = split_indices(len(labels), _TEST_SIZE, _TEST_SEED)[int(test)]
+    return images[places], torch.tensor(labels, dtype=torch.int64)[places]

@@ -1,6 +1,7 @@
 """Images in files: class folders, and one image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,12 +42,23 @@ def read_image(path: str | Path) -> Tensor:
     Raises:
         DataError: the file cannot be read as an image.
     """
+    with opened(path) as image:
+        if image.mode.startswith("I"):
+            # Grey in 16 bits, which a conversion would cut off at 255.
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return pil_to_tensor(image.convert("RGB"))
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Image.Image]:
+    """Open an image file; its pixels are decoded when they are asked for.
+
+    Raises:
+        DataError: the file cannot be opened, or what is done with it in the block fails.
+    """
     try:
         with Image.open(path) as image:
-            if image.mode.startswith("I"):
-                # Grey in 16 bits, which a conversion would cut off at 255.
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            return pil_to_tensor(image.convert("RGB"))
+            yield image
     # Each of the formats' decoders raises errors of its own.
     except Exception as error:
         raise DataError(

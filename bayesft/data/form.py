@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as image_functions
 
-from bayesft.data.settings import check_at_least
+from bayesft.data.settings import check_at_least, check_channels
 from bayesft.errors import SettingError
 
 # Of red, green and blue, as torchvision's `rgb_to_grayscale` has them (ITU-R 601-2).
@@ -47,8 +47,7 @@ class ImageForm:
 
     def __post_init__(self) -> None:
         check_at_least(1, image_size=self.image_size)
-        if self.channels not in (1, 3) or isinstance(self.channels, bool):
-            raise SettingError(f"Expected `data.channels` to be 1 or 3, but got {self.channels!r}.")
+        check_channels(self.channels)
         object.__setattr__(self, "mean", _numbers("mean", self.mean))
         object.__setattr__(self, "std", _numbers("std", self.std))
         if not all(number > 0 for number in self.std):

@@ -1,25 +1,28 @@
-"""Published sets, as torchvision downloads and reads them."""
+"""Published sets, which are downloaded where they are missing."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bayesft.data.base import ImageDataModule
+from bayesft.data.module import SplitDataModule
 from bayesft.errors import BayesFTError, DataError, reason_of
 
 Found = TypeVar("Found")
 
 
-class PublishedDataModule(ImageDataModule):
-    """The base of the sets that torchvision knows: derive and say in `layout` how they lie.
+class Published(SplitDataModule):
+    """A set that is downloaded where it is missing: say in `layout` how it lies.
 
     Args:
         data_dir: the folder that holds, or will hold, the set in torchvision's layout. What
             is there is used as it is, and may be read-only; what is missing is downloaded.
-        settings: see `ImageDataModule`.
+        settings: see the class that this one is mixed with.
     """
 
     title: str
+    embedded: str = "digits"
+    """The set of the same kind that needs no download."""
     layout: str
     """What `data_dir` holds, in words: `MNIST/raw with the four idx files`."""
 
@@ -49,5 +52,12 @@ class PublishedDataModule(ImageDataModule):
             f"{self.title} is not usable in {self.data_dir} ({reason}). Expected "
             f"{self.data_dir}/{self.layout}, or a network to download them. Set "
             "paths.data_dir=<folder>, or the variable BAYESFT_DATA_DIR, to a folder that holds "
-            f"{place}; or use data=digits, which needs no download."
+            f"{place}; or use data={self.embedded}, which needs no download."
         )
+
+
+class PublishedDataModule(Published, ImageDataModule):
+    """The base of the image sets that torchvision knows and downloads.
+
+    Args: see `Published` and `ImageDataModule`.
+    """

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import TensorDataset
 
 from bayesft.data.form import ImageForm
+from bayesft.data.seeded import SeededSet
 
 
 class ByIndex(Protocol):
@@ -50,22 +51,18 @@ def as_batch(batch: Any) -> Any:
     return batch
 
 
-class ReadyWhenRead(Dataset):
+class ReadyWhenRead(SeededSet):
     """Images that are augmented and made ready one by one, when they are read.
-
-    An index may come with a seed, as a pair. Then the augmentation is a function of the
-    image and the seed, whatever process reads it, and the global random state is left as
-    found; a plain index is augmented from the global random state. This holds for transforms
-    that draw from PyTorch's generator for the CPU, as torchvision's do.
 
     Args:
         images: where the images come from.
         labels: int64, shape `(n,)`, of all of them.
         places: int64; which of them are in this set, and in which order.
         form: what is made of an image at the end.
-        augment: transforms of one image in the type and the colours that `images` has.
-            Pixels in memory are in the form's size by then; a file's image is as large as
-            the file has it, for a random crop to choose from.
+        augment: transforms of one image in the type and the colours that `images` has; see
+            `SeededSet` for what they draw from. Pixels in memory are in the form's size by
+            then; a file's image is as large as the file has it, for a random crop to choose
+            from.
     """
 
     def __init__(
@@ -86,35 +83,22 @@ class ReadyWhenRead(Dataset):
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, index: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
-        [element] = self.__getitems__([index])
-        return element
-
-    def __getitems__(self, indices: Iterable[int | tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
-        places = self.places[[each[0] if isinstance(each, tuple) else each for each in indices]]
-        images = []
-        # Forked once for a batch; the devices' generators play no part.
-        with torch.random.fork_rng(devices=[], enabled=_seeded(indices)):
-            for each, place in zip(indices, places.tolist(), strict=True):
-                if isinstance(each, tuple):
-                    torch.default_generator.manual_seed(each[1])
-                images.append(self._augmented(place))
-        return list(zip(self._ready(images), self.labels[places], strict=True))
-
-    def _augmented(self, place: int) -> Tensor:
+    def read(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return the image, augmented but not yet in its form, and its label."""
+        place = int(self.places[index])
         image = self.images[place]
         if self.augment and isinstance(self.images, Tensor):
             image = self.form.fit(image)
         for transform in self.augment:
             image = transform(image)
-        return self.form.fit(image)
+        return self.form.fit(image), self.labels[place]
 
-    def _ready(self, images: list[Tensor]) -> Iterable[Tensor]:
+    def __getitems__(self, indices: Iterable[int | tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
+        images, labels = zip(*super().__getitems__(indices), strict=True)
+        return list(zip(self._ready(images), labels, strict=True))
+
+    def _ready(self, images: Sequence[Tensor]) -> Iterable[Tensor]:
         # A transform may change the type of some images, and not all need have three colours.
         if len({(image.dtype, image.shape) for image in images}) > 1:
             return map(self.form, images)
         return self.form(torch.stack(images))
-
-
-def _seeded(indices: Iterable[Any]) -> bool:
-    return any(isinstance(each, tuple) for each in indices)

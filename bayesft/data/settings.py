@@ -25,6 +25,24 @@ def check_amount(name: str, value: Any) -> None:
         )
 
 
+def check_range(least: int, **settings: Any) -> None:
+    """Raise a `SettingError` for each setting that is no `[lowest, highest]` from `least` on."""
+    for name, value in settings.items():
+        listed = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+        whole = listed and all(isinstance(x, int) and not isinstance(x, bool) for x in value)
+        if not (whole and least <= value[0] <= value[1]):
+            raise SettingError(
+                f"Expected `data.{name}` to be [lowest, highest], two integers of at least "
+                f"{least}, but got {value!r}."
+            )
+
+
+def check_channels(channels: Any) -> None:
+    """Raise a `SettingError` if `channels` is neither 1 nor 3."""
+    if channels not in (1, 3) or isinstance(channels, bool):
+        raise SettingError(f"Expected `data.channels` to be 1 or 3, but got {channels!r}.")
+
+
 def check_transforms(transforms: Any) -> tuple[Any, ...]:
     """Return the transforms as a tuple; None is none.
 
@@ -35,7 +53,7 @@ def check_transforms(transforms: Any) -> tuple[Any, ...]:
     if not isinstance(transforms, Sequence) or not all(map(callable, transforms)):
         raise SettingError(
             "Expected `data.augment` to be null or a list of transforms, each with its `_target_`, "
-            "such as torchvision.transforms.v2.RandomHorizontalFlip or a function of an image, "
-            f"but got {transforms!r}."
+            "such as torchvision.transforms.v2.RandomHorizontalFlip or a function of what they "
+            f"get, but got {transforms!r}."
         )
     return tuple(transforms)
