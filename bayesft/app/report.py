@@ -1,6 +1,7 @@
 """What a person sees when a search has ended."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from bayesft.app.build import build_data, build_module, make
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import CONFIG, WEIGHTS
-from bayesft.app.measure import measured
+from bayesft.app.measure import measured, score_title
 from bayesft.locks import Lock
 from bayesft.methods import ERM, load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
+from bayesft.report.examples import FILE, PICTURE, Examples, draw_examples
 from bayesft.report.learnt import FIGURE
 from bayesft.report.results import ALTERNATING, RESULTS
 from bayesft.report.tables import add_mean_row
@@ -61,8 +63,9 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
         baseline = "ERM" if _is_plain(first) else "trial 0"
         folders = {baseline: best} if first == best else folders | {baseline: first}
     curves = {name: _test_curve(folder) for name, folder in folders.items()}
+    score = score_title(cfg)
     averaged = {name: curve.at(cfg.evaluation.sigmas) for name, curve in curves.items()}
-    table = curve_table(curves, title=f"Test accuracy under drift (trial {results['best_trial']})")
+    table = curve_table(curves, title=f"Test {score} under drift (trial {results['best_trial']})")
     add_mean_row(table, averaged)
     show("", table)
     if len(averaged) == 2:
@@ -71,7 +74,8 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
     elif not alternating:
         show("No trial was better than the first.")
     figure = sweep_dir / "curves.png"
-    draw_curves(curves, figure, title="Test accuracy under log-normal drift")
+    draw_curves(curves, figure, title=f"Test {score} under drift", score=score)
+    picture = _side_by_side(folders, sweep_dir)
     # The config of a training that searched has the rates that it began with.
     rates = results["best_params"]["model.dropout"] if alternating else _rates(best)
     show(
@@ -79,6 +83,7 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
         "",
         *_again(best),
         f"Figure:  {figure}",
+        *([f"Picture: {picture}"] if picture else []),
         *([f"Insight: {insight}"] if (insight := sweep_dir / FIGURE).exists() else []),
         f"Results: {sweep_dir / RESULTS}",
         f"Trials:  {sweep_dir}",
@@ -132,4 +137,15 @@ def _test_curve(folder: Path) -> Curve:
     curve = measured(cfg, "test", module, data.test_dataloader(), sigmas)
     curve.to_json(path)
     curve.to_csv(path.with_suffix(".csv"))
+    if (examples := (cfg.get("callbacks") or {}).get("example_detections")) is not None:
+        make(examples).write(module, data.test_dataloader(), folder)
     return curve
+
+
+def _side_by_side(folders: Mapping[str, Path], sweep_dir: Path) -> Path | None:
+    """Draw what detectors find, one network above the other, if that is what they do."""
+    files = {name: folder / FILE for name, folder in folders.items()}
+    if not all(file.exists() for file in files.values()):
+        return None
+    draw_examples({name: Examples.load(file) for name, file in files.items()}, sweep_dir / PICTURE)
+    return sweep_dir / PICTURE

@@ -15,6 +15,7 @@ from bayesft.app.build import build_data, build_module, build_trainer, check
 from bayesft.app.cost import TrainingCost
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import CONFIG, TEST_CURVE, is_one_of_many
+from bayesft.app.measure import score_title
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
@@ -51,14 +52,15 @@ def train(cfg: DictConfig) -> float | None:
         return recorded
     with fitted(cfg) as run:
         run.trainer.test(run.module, datamodule=run.data, verbose=False)
-        score = run.trainer.callback_metrics.get("test/drift_acc")
+        score = run.trainer.callback_metrics.get(f"test/drift_{run.module.task.name}")
     folder = Path(cfg.paths.output_dir)
     curve = folder / TEST_CURVE
     results = folder / RESULTS
     if results.exists() and curve.exists():
         report_search(folder, yaml.safe_load(results.read_text()))
     elif curve.exists() and not is_one_of_many():
-        show(curve_table({"test": Curve.from_json(curve)}))
+        title = f"Test {score_title(cfg)} under drift"
+        show(curve_table({"test": Curve.from_json(curve)}, title=title))
     if score is not None:
         log.info("Mean score under drift: %.3f", score)
     log.info("Everything of this run is in %s", folder)

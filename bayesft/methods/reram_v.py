@@ -5,13 +5,13 @@ from typing import Any
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 
 from bayesft.drift import Chip, Drift, check_sigma
 from bayesft.errors import SettingError
-from bayesft.methods.elsewhere import logits_at
+from bayesft.methods.elsewhere import outputs_at
 from bayesft.methods.erm import ERM
 from bayesft.methods.settings import check_part, epochs_of
+from bayesft.tasks import Task
 
 
 class ReRAMV(ERM):
@@ -37,8 +37,8 @@ class ReRAMV(ERM):
     are no matrices, drift but are neither assigned nor frozen.
 
     Args:
-        model: maps images to logits of shape `(n, num_classes)`.
-        num_classes: classes.
+        model: see `ERM`.
+        task: see `ERM`.
         drift: what happens to a weight.
         sigma: the strength of the variation.
         chip_seed: the chip's family; not that of any evaluation.
@@ -62,7 +62,7 @@ class ReRAMV(ERM):
         self,
         model: nn.Module,
         *,
-        num_classes: int,
+        task: Task,
         drift: Drift,
         sigma: float = 0.9,
         chip_seed: int = 2_000,
@@ -72,7 +72,7 @@ class ReRAMV(ERM):
         patience: int = 3,
         **settings: Any,
     ) -> None:
-        super().__init__(model, num_classes=num_classes, **settings)
+        super().__init__(model, task=task, **settings)
         self.drift = drift
         self.sigma = check_sigma(sigma)
         self.chip = Chip(chip_seed, chip_index)
@@ -91,13 +91,13 @@ class ReRAMV(ERM):
         for number, weight in enumerate(self._matrices.values()):
             self.register_buffer(f"row{number}", torch.arange(weight[0].numel()))
             self.register_buffer(f"frozen{number}", torch.zeros_like(weight, dtype=torch.bool))
-        self.own_val_accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.own_test_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.own_val_meters = nn.ModuleDict(task.meters())
+        self.own_test_meters = nn.ModuleDict(task.meters())
 
-    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def training_loss(self, images: Any, targets: Any) -> Tensor:
         if not self.assigned:
-            return super().training_loss(images, labels)
-        return self.loss(logits_at(self.model, self.on_chip(), images), labels)
+            return super().training_loss(images, targets)
+        return self.loss_at(self.on_chip(), images, targets)
 
     def on_chip(self) -> dict[str, Tensor]:
         """Return the weights as the chip has them, by name; gradients pass, but to frozen ones."""
@@ -129,28 +129,28 @@ class ReRAMV(ERM):
             for weight, frozen, values in kept:
                 weight[frozen] = values
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Any, Any], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
-        images, labels = batch
-        self.own_val_accuracy(logits_at(self.model, self.on_chip(), images), labels)
-        self.log("val/own_chip_acc", self.own_val_accuracy, batch_size=len(labels))
+        self._meter_own_chip("val/", self.own_val_meters, *batch)
 
     def on_validation_epoch_end(self) -> None:
         if not self.assigned or self.settled or self.trainer.state.fn != "fit":
             return
-        accuracy = self.own_val_accuracy.compute()
-        if accuracy > self.best:
-            self.best.copy_(accuracy)
+        score = self.own_val_meters[self.task.name].compute()
+        if score > self.best:
+            self.best.copy_(score)
             self.waited.zero_()
         else:
             self.waited += 1
         self.settled.fill_(bool(self.waited >= self.patience))
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: tuple[Any, Any], batch_idx: int) -> None:
         super().test_step(batch, batch_idx)
-        images, labels = batch
-        self.own_test_accuracy(logits_at(self.model, self.on_chip(), images), labels)
-        self.log("test/own_chip_acc", self.own_test_accuracy, batch_size=len(labels))
+        self._meter_own_chip("test/", self.own_test_meters, *batch)
+
+    def _meter_own_chip(self, stage: str, meters: nn.ModuleDict, images: Any, targets: Any) -> None:
+        outputs = outputs_at(self.model, self.on_chip(), images)
+        self.meter(f"{stage}own_chip_", meters, outputs, targets)
 
     @property
     def _matrices(self) -> dict[str, nn.Parameter]:
