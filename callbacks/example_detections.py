@@ -33,7 +33,7 @@ class ExampleDetections(pl.Callback):
         *,
         sigmas: Sequence[float] = (0.0, 0.3, 0.6),
         images: int = 3,
-        seed: int = 3,
+        seed: int = 4,
         output_dir: str | Path | None = None,
     ) -> None:
         self.drift = drift
