@@ -14,6 +14,14 @@ OPTIONS = sorted(
     if path.parent.name not in ("hydra", "experiment", "paths", "evaluation")
 )
 
+DETECTION = (
+    "data=digits_detection",
+    "data=penn_fudan",
+    "model=faster_rcnn",
+    "model=retinanet",
+    "task=detection",
+)
+
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("name", ["train", "search"])
@@ -22,9 +30,11 @@ def test_every_option_can_be_made(tmp_path, monkeypatch, option, name):
     # The other networks need larger images than digits has, and torchvision's coloured ones.
     other = option.startswith("model=") and option != "model=mlp"
     extra = ["data.image_size=32", "data.channels=3"] if other else []
-    if option == "data=penn_fudan":
-        # A perceptron of its own size of images would take minutes.
-        extra = ["data.image_size=32"]
+    if option in DETECTION:
+        # Boxes and detectors go together.
+        together = "data=digits_detection", "model=faster_rcnn", "model.backbone=small"
+        group = option.partition("=")[0]
+        extra = [each for each in together if each.partition("=")[0] != group]
     if option == "data=folder":
         extra = [f"data.root='{write_images(tmp_path / 'images')}'"]
     cfg = composed(tmp_path, option, *extra, name=name)
