@@ -1,0 +1,97 @@
+"""Detectors from their configs: the same commands as for classifiers."""
+
+import json
+
+import pytest
+import yaml
+
+from bayesft.app import train
+from bayesft.app.errors import CommandError
+from bayesft.report.examples import Examples
+from bayesft.robustness import Curve
+from tests.helpers.app import composed, search
+from tests.helpers.pedestrians import write_penn_fudan
+
+AMOUNTS = (
+    "evaluation.sigmas=[0.1,0.3]",
+    "evaluation.validation={draws: 2, images_per_draw: 4}",
+    "evaluation.objective={draws: 2, images_per_draw: 4}",
+    "evaluation.test={draws: 3, images_per_draw: 4}",
+    "trainer.max_epochs=1",
+    "trainer.log_every_n_steps=1",
+    "trainer.enable_progress_bar=false",
+    "trainer.accelerator=cpu",
+)
+TINY = (
+    "experiment=detection",
+    "data.train_size=16",
+    "data.val_size=8",
+    "data.test_size=8",
+    *AMOUNTS,
+)
+
+
+def test_a_training(tmp_path, capsys):
+    score = train(composed(tmp_path, *TINY))
+    assert "Test mAP@.5 under drift" in capsys.readouterr().out
+    curve = Curve.from_json(tmp_path / "test_curve.json")
+    assert curve.sigmas == (0.0, 0.1, 0.3)
+    assert score == curve.at([0.1, 0.3]).mean
+    examples = Examples.load(tmp_path / "example_detections.npz")
+    assert list(examples.found) == [0.0, 0.3, 0.6]
+    assert (tmp_path / "example_detections.png").stat().st_size > 10_000
+    [file] = (tmp_path / "metrics").rglob("metrics.csv")
+    metrics = file.read_text().splitlines()[0]
+    for name in ("val/map_50", "val/map", "val/drift_map_50", "val/drift_map_50/0.3", "test/map"):
+        assert name in metrics.split(",")
+
+
+@pytest.mark.parametrize(
+    "method", ["noise_injection", "awp", "sam", "samson", "reram_v method.plain=0"]
+)
+def test_a_method_serves_detection_too(tmp_path, method):
+    name, *settings = method.split()
+    score = train(composed(tmp_path, *TINY, f"method={name}", *settings))
+    assert 0 <= score <= 1
+
+
+def test_a_search_on_pedestrians(tmp_path, capsys):
+    """The real layout on disk, from images to the table of the best network."""
+    write_penn_fudan(tmp_path / "data")
+    search(
+        tmp_path / "search",
+        "experiment=detection",
+        "data=penn_fudan",
+        f"data.data_dir={tmp_path / 'data'}",
+        "data.val_size=6",
+        "data.test_size=6",
+        "data.image_size=48",
+        "data.num_workers=0",
+        *AMOUNTS,
+        "hydra.sweeper.n_trials=2",
+    )
+    shown = capsys.readouterr().out
+    assert "Test mAP@.5 under drift" in shown
+    results = yaml.safe_load((tmp_path / "search" / "optimization_results.yaml").read_text())
+    assert results["num_trials"] == 2
+    assert len(results["best_params"]["model.dropout"]) == 5
+    rows = map(json.loads, (tmp_path / "search" / "journal.jsonl").read_text().splitlines())
+    told = [row for row in rows if "clean_map_50" in json.dumps(row)]
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data=digits", "model=faster_rcnn", "model.backbone=small"],
+         r"FasterRCNN finds boxes, and the images of this data set have one class each"),
+        (["data=digits_detection", "model=lenet5", "data.image_size=28"],
+         r"LeNet5 .*(cannot take|does not give boxes)"),
+        ([*TINY, "method=ftna"], r"FTNA gives classes codewords, but this task is detection"),
+        ([*TINY, "evaluation.objective.images_per_draw=0"], r"images_per_draw"),
+        ([*TINY, "task.name=mAP"], r"`task.name` to be one of map_50, map, map_75"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_one_message(tmp_path, overrides, message):
+    with pytest.raises(CommandError, match=message):
+        train(composed(tmp_path, *overrides))
