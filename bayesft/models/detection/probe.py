@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from bayesft.errors import SettingError
+from bayesft.errors import SettingError, reason_of
 from bayesft.models.probe import probing
 
 PARTS = ("boxes", "labels", "scores")
@@ -23,11 +23,16 @@ def check_detections(model: nn.Module, image_shape: tuple[int, int, int]) -> Non
     Raises:
         SettingError: it does not.
     """
+    why = ""
     with probing(model, image_shape) as batch:
-        outputs = model(list(batch))
-    if not is_detections(outputs):
+        try:
+            found = is_detections(model(list(batch)))
+        except Exception as error:
+            found, why = False, f" ({reason_of(error)})"
+    if not found:
+        shape = "×".join(map(str, image_shape))
         raise SettingError(
-            f"{type(model).__name__} does not give boxes, labels and scores for each image, which "
-            "this data set is for. Use a detector (model=faster_rcnn, model=retinanet), or data "
-            "for classification (data=digits)."
+            f"{type(model).__name__} does not give boxes, labels and scores for a list of images "
+            f"of {shape}{why}, and this data set is for detection. Use a detector "
+            "(model=faster_rcnn, model=retinanet), or data for classification (data=digits)."
         )
