@@ -71,7 +71,7 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
     elif not alternating:
         show("No trial was better than the first.")
     figure = sweep_dir / "curves.png"
-    draw_curves(curves, figure, title="Test accuracy under log-normal drift")
+    draw_curves(curves, figure, title="Test accuracy under drift")
     # The config of a training that searched has the rates that it began with.
     rates = results["best_params"]["model.dropout"] if alternating else _rates(best)
     show(

@@ -78,6 +78,10 @@ class Drift(ABC):
             sigma: the strength, 0 or larger; at 0 the weight comes back unchanged.
         """
 
+    def check(self, sigma: float) -> float:
+        """Return `sigma` as a float; raise `SettingError` unless it is a strength of this drift."""
+        return check_sigma(sigma)
+
     def gain(self, sigma: float) -> float:
         """Return the mean of a drifted weight over the weight; 1 where the drift keeps the mean."""
         return 1.0

@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from bayesft.drift import Chip, Drift, check_sigma
+from bayesft.drift import Chip, Drift
 from bayesft.errors import SettingError
 from bayesft.methods.elsewhere import logits_at
 from bayesft.methods.erm import ERM
@@ -74,7 +74,7 @@ class ReRAMV(ERM):
     ) -> None:
         super().__init__(model, num_classes=num_classes, **settings)
         self.drift = drift
-        self.sigma = check_sigma(sigma)
+        self.sigma = drift.check(sigma)
         self.chip = Chip(chip_seed, chip_index)
         self.plain = check_part("plain", plain)
         self.frozen_per_epoch = check_part("frozen_per_epoch", frozen_per_epoch)

@@ -44,7 +44,7 @@ def draw_curves(
         axes.plot(sigmas, means, color=colour, marker="o", markersize=4, label=name)
         axes.plot(sigmas, worst, color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.plot([], [], color="0.4", linewidth=0.9, linestyle=(0, (4, 3)), label="worst 5 % of chips")
-    axes.set_xlabel("σ of the log-normal drift")
+    axes.set_xlabel("σ of the drift")
     axes.set_ylabel(score)
     axes.set_ylim(0, 1.02)
     axes.grid(color="0.9")

@@ -40,6 +40,12 @@ TABLE = [
         r"method.chip_seed to be none of evaluation.\*.seed.*but got 3",
     ),
     (["method=reram_v", "method.chip_seed=1"], r"method.chip_seed.*but got 1"),
+    (
+        ["drift=stuck_at", "evaluation=default"],
+        r"`sigma` to be from 0 to 1, but got 1.2.*evaluation.sigmas=\[0.02",
+    ),
+    (["drift=stuck_at", "evaluation.test.sigmas=[2]"], "`sigma` to be from 0 to 1, but got 2"),
+    (["drift=stuck_at", "drift.stuck_off=2"], "`stuck_off` to be a number from 0 to 1.*2"),
     (["drift.target=conv"], r"`drift.target` to be one of all, crossbar, but got 'conv'"),
     (["data.val_size=5000"], r"`data.val_size` to be smaller than the 1347.*5000"),
     (["data.batch_size=0"], "`data.batch_size`"),
