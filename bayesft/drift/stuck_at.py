@@ -83,7 +83,8 @@ class StuckAtDrift(Drift):
         if strength > 1:
             raise SettingError(
                 f"Expected `sigma` to be from 0 to 1, but got {sigma!r}: of stuck-at faults it is "
-                "the part of the cells that is stuck. Try evaluation.sigmas=[0.02,0.05,0.1,0.2]."
+                "the part of the cells that is stuck. Try 0.1, or a list such as "
+                "evaluation.sigmas=[0.02,0.05,0.1,0.2]."
             )
         return strength
 

@@ -40,6 +40,8 @@ TABLE = [
         r"method.chip_seed to be none of evaluation.\*.seed.*but got 3",
     ),
     (["method=reram_v", "method.chip_seed=1"], r"method.chip_seed.*but got 1"),
+    (["method=rescue", "method.faults='${drift}'"], r"`method.faults`.*LogNormalDrift"),
+    (["method=rescue", "method.sigma=2"], r"`sigma` to be from 0 to 1, but got 2"),
     (
         ["drift=stuck_at", "evaluation=default"],
         r"`sigma` to be from 0 to 1, but got 1.2.*evaluation.sigmas=\[0.02",
