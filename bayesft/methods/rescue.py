@@ -91,7 +91,7 @@ class Rescue(OneChip):
             self.register_buffer(f"slope{number}", torch.zeros_like(weight))
         for number, weight in enumerate(faults.parameters(model).values()):
             self.register_buffer(f"stuck{number}", torch.zeros_like(weight, dtype=torch.bool))
-            self.register_buffer(f"limit{number}", torch.tensor(torch.inf))
+            self.register_buffer(f"limit{number}", torch.tensor(torch.finfo(weight.dtype).max))
 
     def on_train_epoch_start(self) -> None:
         if not self.assigned and self.current_epoch >= epochs_of(self.plain, self.trainer):
