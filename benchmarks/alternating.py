@@ -29,6 +29,7 @@ from bayesft.methods import ERM
 from bayesft.methods.phases import PhasedLR
 from bayesft.models import MLP, LeNet5
 from bayesft.robustness import evaluate
+from bayesft.tasks import Classification
 from callbacks import DropoutSearch
 
 SIGMAS = [0.3, 0.6, 0.9, 1.2, 1.5]
@@ -130,7 +131,11 @@ def parts(
     if not isinstance(settings, dict):
         schedule = functools.partial(OneCycleLR, max_lr=LR)
         return ERM(
-            model, num_classes=10, dropout=settings, optimizer=optimizer, scheduler=schedule
+            model,
+            task=Classification(10),
+            dropout=settings,
+            optimizer=optimizer,
+            scheduler=schedule,
         ), []
     lengths = LENGTHS | {name: settings[name] for name in LENGTHS if name in settings}
     schedule = functools.partial(PhasedLR, max_epochs=epochs, **lengths)
@@ -141,7 +146,7 @@ def parts(
         search_seed=seed,
         **{**lengths, **settings},
     )
-    return ERM(model, num_classes=10, optimizer=optimizer, scheduler=schedule), [search]
+    return ERM(model, task=Classification(10), optimizer=optimizer, scheduler=schedule), [search]
 
 
 if __name__ == "__main__":

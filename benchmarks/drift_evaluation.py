@@ -37,6 +37,7 @@ from bayesft.drift import LogNormalDrift
 from bayesft.methods import ERM
 from bayesft.models import MLP, LeNet5
 from bayesft.robustness import Curve, accuracy, evaluate
+from bayesft.tasks import Classification
 
 DRIFT = LogNormalDrift()
 SIGMA = 0.9
@@ -213,7 +214,7 @@ def seconds(work: Callable[[], Curve | None], results: list | None = None) -> fl
 
 def trained(network: Callable[[], nn.Module], data: pl.LightningDataModule) -> nn.Module:
     torch.manual_seed(0)
-    module = ERM(network(), num_classes=10, optimizer=partial(torch.optim.Adam, lr=0.003))
+    module = ERM(network(), task=Classification(10), optimizer=partial(torch.optim.Adam, lr=0.003))
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,

@@ -10,10 +10,10 @@ from torch.utils.data import DataLoader
 
 from bayesft.drift import Drift
 from bayesft.errors import SettingError
-from bayesft.robustness import Curve, Score, accuracy
+from bayesft.robustness import Curve, Score
 from bayesft.robustness.amount import amount, check_count
 from bayesft.robustness.backends import AUTO, check_backend
-from callbacks.measuring import measure, only_loader
+from callbacks.measuring import measure, only_loader, score_name
 
 
 class DriftEvaluation(pl.Callback):
@@ -26,7 +26,7 @@ class DriftEvaluation(pl.Callback):
     `test_curve.csv`. The weights drift inside one call of `evaluate` alone, so no
     checkpoint, averaged copy or logger sees a drifted weight.
 
-    It serves any LightningModule whose loaders give what `score` reads. In a training
+    It serves any LightningModule whose loaders give what the score reads. In a training
     on several devices the draws are divided over them; every process logs the whole.
 
     Args:
@@ -44,9 +44,11 @@ class DriftEvaluation(pl.Callback):
         test_images_per_draw: fresh images for each.
         test_target_stderr: the standard error to reach, in place of `test_draws`.
         test_seed: of the test's chips, which no validation may share.
-        score: a function of (module, batch); accuracy from logits by default.
+        score: a function of (module, batch); by default that of the module's task, and
+            accuracy from logits if it has none.
         backend: see `bayesft.robustness.evaluate`.
-        name: what the score is called in the logs.
+        name: what the score is called in the logs; by default `drift_` and the task's
+            name of its score, `drift_acc`.
         output_dir: where the test curve is written; the trainer's
             `default_root_dir` if None.
 
@@ -69,9 +71,9 @@ class DriftEvaluation(pl.Callback):
         test_images_per_draw: int | None = 100,
         test_target_stderr: float | None = None,
         test_seed: int = 3,
-        score: Score = accuracy,
+        score: Score | None = None,
         backend: str = AUTO,
-        name: str = "drift_acc",
+        name: str | None = None,
         output_dir: str | Path | None = None,
     ) -> None:
         if seed == test_seed:
@@ -144,7 +146,8 @@ class DriftEvaluation(pl.Callback):
 
     def _log(self, module: pl.LightningModule, stage: str, curve: Curve) -> None:
         objective = curve.at(self.sigmas)
-        values = {self.name: objective.mean, f"{self.name}_stderr": objective.stderr}
-        values |= {f"{self.name}/{point.sigma:g}": point.mean for point in curve.points}
+        name = self.name or f"drift_{score_name(module)}"
+        values = {name: objective.mean, f"{name}_stderr": objective.stderr}
+        values |= {f"{name}/{point.sigma:g}": point.mean for point in curve.points}
         # Every process has the whole curve: nothing to reduce.
         module.log_dict({f"{stage}/{key}": value for key, value in values.items()})

@@ -18,7 +18,7 @@ from bayesft.models.dropout import Rates, set_dropout, sites
 from bayesft.report.learnt import FIGURE, look, tell
 from bayesft.report.results import ALTERNATING, RESULTS, write_results
 from bayesft.report.tables import short_vector
-from bayesft.robustness import Score, accuracy
+from bayesft.robustness import Score
 from bayesft.robustness.amount import amount
 from bayesft.robustness.backends import AUTO, check_backend
 from callbacks.measuring import measure, only_loader
@@ -79,7 +79,7 @@ class DropoutSearch(pl.Callback):
         images_per_draw: fresh images for each; None with `target_stderr` alone.
         target_stderr: the standard error to reach at each sigma, in place of `draws`.
         seed: of the chips, the same ones for each trial.
-        score: a function of (module, batch); accuracy from logits by default.
+        score: a function of (module, batch); see `DriftEvaluation`.
         backend: see `bayesft.robustness.evaluate`.
         output_dir: where it writes; the trainer's `default_root_dir` if None.
 
@@ -112,7 +112,7 @@ class DropoutSearch(pl.Callback):
         images_per_draw: int | None = 100,
         target_stderr: float | None = None,
         seed: int = 2,
-        score: Score = accuracy,
+        score: Score | None = None,
         backend: str = AUTO,
         output_dir: str | Path | None = None,
     ) -> None:

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from bayesft.drift import Drift
 from bayesft.errors import SettingError
-from bayesft.robustness import Curve, evaluate
+from bayesft.robustness import Curve, Score, accuracy, evaluate
+from bayesft.tasks import Task
 
 
 def measure(
@@ -18,10 +19,13 @@ def measure(
     loader: DataLoader,
     drift: Drift,
     sigmas: Sequence[float],
+    *,
+    score: Score | None = None,
     **settings: Any,
 ) -> Curve:
     """Return `evaluate(module, loader, drift, sigmas, **settings)` as a loop of `trainer`'s would.
 
+    The score is that of the module's task unless another is given.
     Batches pass the module's hooks and the precision plugin; with several devices the
     draws are divided over them, and every process gets the whole curve.
     """
@@ -31,6 +35,7 @@ def measure(
             loader,
             drift,
             sigmas,
+            score=score or _score_of(module),
             prepare=functools.partial(_as_in_a_loop, trainer, module),
             distributed=trainer.world_size > 1,
             **settings,
@@ -55,6 +60,17 @@ def only_loader(loaders: Any, stage: str, who: str) -> DataLoader:
             )
         )
     return found[0]
+
+
+def score_name(module: pl.LightningModule) -> str:
+    """Return what logs call the score of the module's task; `acc` of one without a task."""
+    task = getattr(module, "task", None)
+    return task.name if isinstance(task, Task) else "acc"
+
+
+def _score_of(module: pl.LightningModule) -> Score:
+    task = getattr(module, "task", None)
+    return task.score if isinstance(task, Task) else accuracy
 
 
 def _as_in_a_loop(trainer: pl.Trainer, module: pl.LightningModule, batch: Any) -> Any:

@@ -13,7 +13,7 @@ from torch import nn
 from bayesft.app.errors import told_plainly
 from bayesft.drift import Drift
 from bayesft.errors import SettingError
-from bayesft.models import OWN, add_sites, check_logits, placement, set_dropout
+from bayesft.models import OWN, add_sites, placement, set_dropout
 from bayesft.models import site_names as model_site_names
 from bayesft.robustness.amount import amount
 
@@ -46,7 +46,7 @@ def build_network(cfg: DictConfig) -> nn.Module:
     if sites != OWN:
         add_sites(network, shape, **placement(sites))
     if shape is not None:
-        check_logits(network, shape, cfg.data.get("num_classes"))
+        make(cfg.task).check(network, shape)
     if dropout is not None:
         set_dropout(network, dropout)
     return network

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig
-from torch import nn
 
 from bayesft.app.build import build_drift, evaluation_amount
 from bayesft.robustness import Curve, evaluate
 
 
 def measured(
-    cfg: DictConfig, purpose: str, module: nn.Module, loader: Any, sigmas: Sequence[float]
+    cfg: DictConfig, purpose: str, module: pl.LightningModule, loader: Any, sigmas: Sequence[float]
 ) -> Curve:
     """Return the curve of `module` with the chips and the amount of `cfg.evaluation[purpose]`."""
     return evaluate(
@@ -19,6 +19,7 @@ def measured(
         loader,
         build_drift(cfg),
         list(sigmas),
+        score=module.task.score,
         seed=cfg.evaluation[purpose].seed,
         **evaluation_amount(cfg, purpose),
     )

@@ -9,7 +9,6 @@ from bayesft.app.errors import told_plainly
 from bayesft.app.folder import WEIGHTS
 from bayesft.app.measure import measured
 from bayesft.app.train import fitted
-from bayesft.robustness import clean_score
 
 
 @told_plainly
@@ -21,7 +20,8 @@ def search(cfg: DictConfig) -> dict[str, Any]:
 
     Returns:
         `value`: the objective, the mean score under drift on validation images, and its
-        standard error; `clean_accuracy`: the score on all of them without drift.
+        standard error; `clean_accuracy` (`clean_` and the score's name in another
+        task): the score on all of them without drift.
     """
     folder = Path(cfg.paths.output_dir)
     with fitted(cfg) as run:
@@ -29,10 +29,11 @@ def search(cfg: DictConfig) -> dict[str, Any]:
         module = run.module.to(run.trainer.strategy.root_device)
         curve = measured(cfg, "objective", module, run.data.val_dataloader(), cfg.evaluation.sigmas)
         curve.to_json(folder / "objective_curve.json")
-        clean = clean_score(module, run.data.val_dataloader())
+        task = module.task
+        clean = task.clean(module, run.data.val_dataloader())
         for logger in run.trainer.loggers:
             logger.log_metrics(
-                {"objective": curve.mean, "objective_stderr": curve.stderr, "clean_accuracy": clean}
+                {"objective": curve.mean, "objective_stderr": curve.stderr, task.clean_name: clean}
             )
             logger.save()
-    return {"value": (curve.mean, curve.stderr), "clean_accuracy": clean}
+    return {"value": (curve.mean, curve.stderr), task.clean_name: clean}

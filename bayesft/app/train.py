@@ -51,7 +51,7 @@ def train(cfg: DictConfig) -> float | None:
         return recorded
     with fitted(cfg) as run:
         run.trainer.test(run.module, datamodule=run.data, verbose=False)
-        score = run.trainer.callback_metrics.get("test/drift_acc")
+        score = run.trainer.callback_metrics.get(f"test/drift_{run.module.task.name}")
     folder = Path(cfg.paths.output_dir)
     curve = folder / TEST_CURVE
     results = folder / RESULTS

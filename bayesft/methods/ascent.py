@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bayesft.methods.elsewhere import gradients, logits_at
+from bayesft.methods.elsewhere import gradients
 from bayesft.methods.erm import ERM
 from bayesft.methods.settings import check_positive
+from bayesft.tasks import Task
 
 _TINY = 1e-12
 
@@ -33,14 +34,14 @@ class Ascent(ERM):
         """Whether a parameter is moved."""
         return weight.requires_grad
 
-    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def training_loss(self, images: Any, targets: Any) -> Tensor:
         weights = {n: w for n, w in self.model.named_parameters() if self.climbs(n, w)}
-        first = self.loss(logits_at(self.model, {}, images, keep_statistics=True), labels)
+        first = self.loss_at({}, images, targets, keep_statistics=True)
         uphill = gradients(first, weights)
         with torch.no_grad():
             moves = self.offsets(weights, uphill)
         moved = {name: weight + moves[name] for name, weight in weights.items()}
-        return self.loss(logits_at(self.model, moved, images), labels)
+        return self.loss_at(moved, images, targets)
 
 
 class AWP(Ascent):
@@ -56,8 +57,8 @@ class AWP(Ascent):
     here weights are what goes wrong.
 
     Args:
-        model: maps images to logits of shape `(n, num_classes)`.
-        num_classes: classes.
+        model: see `ERM`.
+        task: see `ERM`.
         gamma: the relative length, above 0.
         settings: see `ERM`.
 
@@ -66,9 +67,9 @@ class AWP(Ascent):
     """
 
     def __init__(
-        self, model: nn.Module, *, num_classes: int, gamma: float = 0.05, **settings: Any
+        self, model: nn.Module, *, task: Task, gamma: float = 0.05, **settings: Any
     ) -> None:
-        super().__init__(model, num_classes=num_classes, **settings)
+        super().__init__(model, task=task, **settings)
         self.gamma = check_positive("gamma", gamma)
 
     def climbs(self, name: str, weight: Tensor) -> bool:
@@ -92,8 +93,8 @@ class SAM(Ascent):
     Generalization", ICLR 2021, Eq. 2 with p = 2.
 
     Args:
-        model: maps images to logits of shape `(n, num_classes)`.
-        num_classes: classes.
+        model: see `ERM`.
+        task: see `ERM`.
         rho: the radius, above 0.
         settings: see `ERM`.
 
@@ -101,10 +102,8 @@ class SAM(Ascent):
         SettingError: a setting that cannot be.
     """
 
-    def __init__(
-        self, model: nn.Module, *, num_classes: int, rho: float = 0.05, **settings: Any
-    ) -> None:
-        super().__init__(model, num_classes=num_classes, **settings)
+    def __init__(self, model: nn.Module, *, task: Task, rho: float = 0.05, **settings: Any) -> None:
+        super().__init__(model, task=task, **settings)
         self.rho = check_positive("rho", rho)
 
     def scales(self, weights: Tensors) -> dict[str, Tensor | float]:

@@ -1,19 +1,19 @@
 """A network at other weights than its own, which are never written."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 
-def logits_at(
+def outputs_at(
     model: nn.Module,
     weights: Mapping[str, Tensor],
-    images: Tensor,
-    *,
+    *inputs: Any,
     keep_statistics: bool = False,
-) -> Tensor:
+) -> Any:
     """Return the output of `model` with some of its weights exchanged for this call.
 
     Gradients reach whatever the weights were computed from. The model's parameters are not
@@ -22,13 +22,15 @@ def logits_at(
     Args:
         model: any network.
         weights: by parameter name, each of the parameter's shape; the others are its own.
-        images: its input.
+        inputs: what it is called with.
         keep_statistics: leave its buffers (BatchNorm's running statistics) as they are.
     """
     buffers = {}
     if keep_statistics:
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    return functional_call(model, {**weights, **buffers}, (images,))
+    if not weights and not buffers:
+        return model(*inputs)
+    return functional_call(model, {**weights, **buffers}, inputs)
 
 
 def gradients(loss: Tensor, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,27 +2,28 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 
 from bayesft.errors import SettingError
+from bayesft.methods.elsewhere import outputs_at
 from bayesft.models.dropout import Rates, get_dropout, set_dropout, site_names
+from bayesft.tasks import Task
 
 
 class ERM(pl.LightningModule):
-    """Empirical risk minimisation: cross-entropy on clean weights.
+    """Empirical risk minimisation: the task's loss on clean weights.
 
     The dropout vector is a parameter of the module: it can be read and set at any
     time, and stands in the hyper-parameters of checkpoints and loggers.
 
     Args:
-        model: maps images to logits of shape `(n, num_classes)`.
-        num_classes: classes.
+        model: what the task expects, such as a map from images to logits.
+        task: what its outputs mean; the loss and the score.
         dropout: a rate, a vector, or a mapping from site to rate; None leaves the
             model's own rates.
         optimizer: a function of the parameters, e.g. `partial(torch.optim.Adam, lr=0.01)`;
@@ -39,7 +40,7 @@ class ERM(pl.LightningModule):
         self,
         model: nn.Module,
         *,
-        num_classes: int,
+        task: Task,
         dropout: Rates | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
         scheduler: Callable[..., Any] | None = None,
@@ -48,15 +49,17 @@ class ERM(pl.LightningModule):
         if dropout is not None:
             set_dropout(model, dropout)
         self.model = model
+        self.task = task
         self._optimizer = optimizer or torch.optim.Adam
         self._scheduler = scheduler
-        self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.val_meters = nn.ModuleDict(task.meters())
+        self.test_meters = nn.ModuleDict(task.meters())
         self.save_hyperparameters(
             {
                 "method": type(self).__name__.lower(),
                 "model": type(model).__name__,
-                "num_classes": num_classes,
+                "task": type(task).__name__.lower(),
+                "num_classes": task.num_classes,
                 "sites": list(site_names(model)),
                 "dropout": list(get_dropout(model)),
             }
@@ -72,20 +75,30 @@ class ERM(pl.LightningModule):
         set_dropout(self.model, rates)
         self.hparams.dropout = list(get_dropout(self.model))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Any) -> Any:
         return self.model(images)
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """What training minimises: a scalar."""
-        return nn.functional.cross_entropy(logits, labels)
-
-    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def training_loss(self, images: Any, targets: Any) -> Tensor:
         """Return the scalar whose gradient a training step takes. Methods override this."""
-        return self.loss(self(images), labels)
+        return self.loss_at({}, images, targets)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        loss = self.training_loss(*batch)
-        self.log("train/loss", loss, prog_bar=True)
+    def loss_at(
+        self,
+        weights: Mapping[str, Tensor],
+        images: Any,
+        targets: Any,
+        *,
+        keep_statistics: bool = False,
+    ) -> Tensor:
+        """Return the task's loss with some of the network's weights exchanged; see `outputs_at`."""
+        inputs = self.task.inputs(images, targets)
+        outputs = outputs_at(self.model, weights, *inputs, keep_statistics=keep_statistics)
+        return self.task.loss(outputs, targets)
+
+    def training_step(self, batch: tuple[Any, Any], batch_idx: int) -> Tensor:
+        images, targets = batch
+        loss = self.training_loss(images, targets)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(targets))
         return loss
 
     @property
@@ -97,17 +110,24 @@ class ERM(pl.LightningModule):
         """
         return min(1.0, self.global_step / self._total_steps())
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        images, labels = batch
-        logits = self(images)
-        self.val_accuracy(logits, labels)
-        self.log("val/loss", self.loss(logits, labels), batch_size=len(labels))
-        self.log("val/acc", self.val_accuracy, prog_bar=True, batch_size=len(labels))
+    def validation_step(self, batch: tuple[Any, Any], batch_idx: int) -> None:
+        images, targets = batch
+        outputs = self(images)
+        loss = self.task.validation_loss(outputs, targets)
+        if loss is not None:
+            self.log("val/loss", loss, batch_size=len(targets))
+        self.meter("val/", self.val_meters, outputs, targets)
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        images, labels = batch
-        self.test_accuracy(self(images), labels)
-        self.log("test/acc", self.test_accuracy, batch_size=len(labels))
+    def test_step(self, batch: tuple[Any, Any], batch_idx: int) -> None:
+        images, targets = batch
+        self.meter("test/", self.test_meters, self(images), targets)
+
+    def meter(self, prefix: str, meters: nn.ModuleDict, outputs: Any, targets: Any) -> None:
+        """Show a batch's outputs to the meters, and log them with a prefix to their names."""
+        for name, meter in meters.items():
+            meter.update(outputs, targets)
+            shown = name == self.task.name
+            self.log(f"{prefix}{name}", meter, prog_bar=shown, batch_size=len(targets))
 
     def configure_optimizers(self) -> Any:
         optimizer = self._optimizer(self.parameters())

@@ -10,6 +10,7 @@ from bayesft.errors import SettingError
 from bayesft.methods.codebook import arranged, codebook
 from bayesft.methods.erm import ERM
 from bayesft.methods.settings import check_part, epochs_of
+from bayesft.tasks import Classification, Task
 
 
 class FTNA(ERM):
@@ -31,9 +32,8 @@ class FTNA(ERM):
     on; codes are of any length and for any number of classes, from the lexicode.
 
     Args:
-        model: maps images to logits of shape `(n, num_classes)`, which its last `nn.Linear`
-            gives.
-        num_classes: C.
+        model: maps images to logits of shape `(n, C)`, which its last `nn.Linear` gives.
+        task: classification, of C classes.
         length: l; see `codebook`.
         distance: the smallest Hamming distance between two codewords; see `codebook`.
         plain: which part of the epochs is plain training, from 0 to below 1; it ends with a
@@ -41,7 +41,7 @@ class FTNA(ERM):
         settings: see `ERM`.
 
     Raises:
-        SettingError: there is no such code, or no last linear layer with C outputs.
+        SettingError: another task, no such code, or no last linear layer with C outputs.
     """
 
     codewords: Tensor
@@ -51,14 +51,19 @@ class FTNA(ERM):
         self,
         model: nn.Module,
         *,
-        num_classes: int,
+        task: Task,
         length: int | None = None,
         distance: int | None = None,
         plain: float = 0.3,
         **settings: Any,
     ) -> None:
-        super().__init__(model, num_classes=num_classes, **settings)
-        self.num_classes = num_classes
+        if not isinstance(task, Classification):
+            raise SettingError(
+                f"FTNA gives classes codewords, but this task is {type(task).__name__.lower()}. "
+                "Choose another method; method=erm, noise_injection, awp and sam serve any task."
+            )
+        super().__init__(model, task=task, **settings)
+        self.num_classes = num_classes = task.num_classes
         self.plain = check_part("plain", plain)
         words = torch.from_numpy(codebook(num_classes, length, distance))
         _widen(_last_linear(model, num_classes), words.shape[1])
@@ -87,7 +92,7 @@ class FTNA(ERM):
     def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         outputs = self.model(images)
         if not self.coded:
-            return self.loss(outputs[:, : self.num_classes], labels)
+            return self.task.loss(outputs[:, : self.num_classes], labels)
         bits = outputs[:, self.num_classes :]
         targets = self.codewords[labels].to(bits.dtype)
         return nn.functional.binary_cross_entropy_with_logits(bits, targets)

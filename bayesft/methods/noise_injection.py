@@ -5,9 +5,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from bayesft.drift import Chip, Drift
-from bayesft.methods.elsewhere import logits_at
 from bayesft.methods.erm import ERM
 from bayesft.methods.settings import check_part
+from bayesft.tasks import Task
 
 
 class NoiseInjection(ERM):
@@ -28,8 +28,8 @@ class NoiseInjection(ERM):
     fault tolerance resulting from synaptic weight noise during training", 1994.
 
     Args:
-        model: maps images to logits of shape `(n, num_classes)`.
-        num_classes: classes.
+        model: see `ERM`.
+        task: see `ERM`.
         drift: what happens to a weight.
         sigma: the strength at the end of the ramp, 0 or larger.
         ramp: over which part of the training sigma grows linearly from 0, in [0, 1]; 0 for
@@ -46,7 +46,7 @@ class NoiseInjection(ERM):
         self,
         model: nn.Module,
         *,
-        num_classes: int,
+        task: Task,
         drift: Drift,
         sigma: float = 0.6,
         ramp: float = 1.0,
@@ -54,7 +54,7 @@ class NoiseInjection(ERM):
         chip_seed: int = 1_000,
         **settings: Any,
     ) -> None:
-        super().__init__(model, num_classes=num_classes, **settings)
+        super().__init__(model, task=task, **settings)
         self.sigma = drift.check(sigma)
         self.drift = drift
         self.ramp = check_part("ramp", ramp, whole=True)
@@ -68,7 +68,7 @@ class NoiseInjection(ERM):
             return self.sigma
         return self.sigma * min(1.0, self.progress / self.ramp)
 
-    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def training_loss(self, images: Any, targets: Any) -> Tensor:
         sigma = self.present_sigma
         self.log("train/sigma", sigma)
         # Each of several processes has a chip of its own.
@@ -80,4 +80,4 @@ class NoiseInjection(ERM):
             name: self.drift(weight, normals[name], sigma) / gain
             for name, weight in weights.items()
         }
-        return self.loss(logits_at(self.model, drifted, images), labels)
+        return self.loss_at(drifted, images, targets)

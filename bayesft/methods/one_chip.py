@@ -5,24 +5,25 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 
 from bayesft.drift import Chip, Drift
-from bayesft.methods.elsewhere import logits_at
+from bayesft.methods.elsewhere import outputs_at
 from bayesft.methods.erm import ERM
 from bayesft.methods.settings import check_part
+from bayesft.tasks import Task
 
 
 class OneChip(ERM, ABC):
     """A network on a chip that is known, where some of its entries are frozen.
 
-    It logs `val/own_chip_acc` and `test/own_chip_acc`, the accuracies of the network as the
-    chip has it, and the former is what a checkpoint should be chosen by: on other chips,
-    which a drift evaluation draws, the network is what it was not made for.
+    It logs the score of the network as the chip has it, `val/own_chip_acc` and
+    `test/own_chip_acc` where the task is classification, and the former is what a checkpoint
+    should be chosen by: on other chips, which a drift evaluation draws, the network is what
+    it was not made for.
 
     Args:
-        model: maps images to logits of shape `(n, num_classes)`.
-        num_classes: classes.
+        model: see `ERM`.
+        task: see `ERM`.
         drift: what happens to a weight.
         sigma: its strength.
         chip_seed: the chip's family; not that of any evaluation.
@@ -40,7 +41,7 @@ class OneChip(ERM, ABC):
         self,
         model: nn.Module,
         *,
-        num_classes: int,
+        task: Task,
         drift: Drift,
         sigma: float,
         chip_seed: int,
@@ -48,15 +49,15 @@ class OneChip(ERM, ABC):
         plain: float,
         **settings: Any,
     ) -> None:
-        super().__init__(model, num_classes=num_classes, **settings)
+        super().__init__(model, task=task, **settings)
         self.drift = drift
         self.sigma = drift.check(sigma)
         self.chip = Chip(chip_seed, chip_index)
         self.plain = check_part("plain", plain)
         # Whether the network has its places on the chip: state, for a checkpoint to go on.
         self.register_buffer("assigned", torch.tensor(False))
-        self.own_val_accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.own_test_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.own_val_meters = nn.ModuleDict(task.meters())
+        self.own_test_meters = nn.ModuleDict(task.meters())
 
     @abstractmethod
     def _frozen(self) -> dict[str, Tensor]:
@@ -94,17 +95,17 @@ class OneChip(ERM, ABC):
             for weight, frozen, values in kept:
                 weight[frozen] = values
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Any, Any], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
-        images, labels = batch
-        self.own_val_accuracy(logits_at(self.model, self.on_chip(), images), labels)
-        self.log("val/own_chip_acc", self.own_val_accuracy, batch_size=len(labels))
+        self._meter_own_chip("val/", self.own_val_meters, *batch)
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: tuple[Any, Any], batch_idx: int) -> None:
         super().test_step(batch, batch_idx)
-        images, labels = batch
-        self.own_test_accuracy(logits_at(self.model, self.on_chip(), images), labels)
-        self.log("test/own_chip_acc", self.own_test_accuracy, batch_size=len(labels))
+        self._meter_own_chip("test/", self.own_test_meters, *batch)
+
+    def _meter_own_chip(self, stage: str, meters: nn.ModuleDict, images: Any, targets: Any) -> None:
+        outputs = outputs_at(self.model, self.on_chip(), images)
+        self.meter(f"{stage}own_chip_", meters, outputs, targets)
 
     @property
     def _matrices(self) -> dict[str, nn.Parameter]:

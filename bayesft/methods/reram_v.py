@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from bayesft.drift import Drift
 from bayesft.errors import SettingError
-from bayesft.methods.elsewhere import logits_at
 from bayesft.methods.one_chip import OneChip
 from bayesft.methods.settings import check_part, epochs_of
+from bayesft.tasks import Task
 
 
 class ReRAMV(OneChip):
@@ -34,8 +34,8 @@ class ReRAMV(OneChip):
     are no matrices, drift but are neither assigned nor frozen.
 
     Args:
-        model: maps images to logits of shape `(n, num_classes)`.
-        num_classes: classes.
+        model: see `ERM`.
+        task: see `ERM`.
         drift: what happens to a weight.
         sigma: the strength of the variation.
         chip_seed: the chip's family; not that of any evaluation.
@@ -58,7 +58,7 @@ class ReRAMV(OneChip):
         self,
         model: nn.Module,
         *,
-        num_classes: int,
+        task: Task,
         drift: Drift,
         sigma: float = 0.9,
         chip_seed: int = 2_000,
@@ -69,7 +69,7 @@ class ReRAMV(OneChip):
         **settings: Any,
     ) -> None:
         super().__init__(
-            model, num_classes=num_classes, drift=drift, sigma=sigma, chip_seed=chip_seed,
+            model, task=task, drift=drift, sigma=sigma, chip_seed=chip_seed,
             chip_index=chip_index, plain=plain, **settings,
         )  # fmt: skip
         self.frozen_per_epoch = check_part("frozen_per_epoch", frozen_per_epoch)
@@ -86,10 +86,10 @@ class ReRAMV(OneChip):
             self.register_buffer(f"row{number}", torch.arange(weight[0].numel()))
             self.register_buffer(f"frozen{number}", torch.zeros_like(weight, dtype=torch.bool))
 
-    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def training_loss(self, images: Any, targets: Any) -> Tensor:
         if not self.assigned:
-            return super().training_loss(images, labels)
-        return self.loss(logits_at(self.model, self.on_chip(), images), labels)
+            return super().training_loss(images, targets)
+        return self.loss_at(self.on_chip(), images, targets)
 
     def on_train_epoch_start(self) -> None:
         if self.current_epoch < epochs_of(self.plain, self.trainer):
@@ -102,9 +102,9 @@ class ReRAMV(OneChip):
     def on_validation_epoch_end(self) -> None:
         if not self.assigned or self.settled or self.trainer.state.fn != "fit":
             return
-        accuracy = self.own_val_accuracy.compute()
-        if accuracy > self.best:
-            self.best.copy_(accuracy)
+        score = self.own_val_meters[self.task.name].compute()
+        if score > self.best:
+            self.best.copy_(score)
             self.waited.zero_()
         else:
             self.waited += 1

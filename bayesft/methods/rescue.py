@@ -11,6 +11,7 @@ from bayesft.methods.one_chip import OneChip
 from bayesft.methods.remapping import faults as faults_of
 from bayesft.methods.remapping import harms, remapped
 from bayesft.methods.settings import epochs_of
+from bayesft.tasks import Task
 
 
 class Rescue(OneChip):
@@ -39,8 +40,8 @@ class Rescue(OneChip):
     all count the same.
 
     Args:
-        model: maps images to logits of shape `(n, num_classes)`.
-        num_classes: classes.
+        model: see `ERM`.
+        task: see `ERM`.
         faults: of its chip.
         sigma: the part of its chip's cells that is stuck.
         chip_seed: the chip's family; not that of any evaluation.
@@ -59,7 +60,7 @@ class Rescue(OneChip):
         self,
         model: nn.Module,
         *,
-        num_classes: int,
+        task: Task,
         faults: StuckAtDrift,
         sigma: float = 0.1,
         chip_seed: int = 2_000,
@@ -74,7 +75,7 @@ class Rescue(OneChip):
                 f"{faults!r}. For another drift there is method=reram_v."
             )
         super().__init__(
-            model, num_classes=num_classes, drift=faults, sigma=sigma, chip_seed=chip_seed,
+            model, task=task, drift=faults, sigma=sigma, chip_seed=chip_seed,
             chip_index=chip_index, plain=plain, **settings,
         )  # fmt: skip
         whole = isinstance(spare_columns, int) and not isinstance(spare_columns, bool)

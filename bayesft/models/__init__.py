@@ -1,6 +1,13 @@
 """Networks, and the dropout sites of any network."""
 
 from bayesft.models.alexnet import AlexNet
+from bayesft.models.detection import (
+    SmallBackbone,
+    check_detections,
+    faster_rcnn,
+    retinanet,
+    torchvision_detector,
+)
 from bayesft.models.dropout import (
     dropout_vector,
     get_dropout,
@@ -26,15 +33,20 @@ __all__ = [
     "LeNet5",
     "PreActResNet",
     "ResNet18",
+    "SmallBackbone",
     "TrafficSignNet",
     "add_sites",
+    "check_detections",
     "check_logits",
     "dropout_vector",
+    "faster_rcnn",
     "get_dropout",
     "placement",
     "remove_sites",
+    "retinanet",
     "set_dropout",
     "site_names",
     "sites",
+    "torchvision_detector",
     "torchvision_model",
 ]

@@ -56,7 +56,7 @@ def torchvision_model(
             f"`model.name` is {name!r}, which is no classifier of torchvision. {hint}"
         )
     # Before the model, which may be large.
-    state = None if weights is None else _read(name, weights)
+    state = None if weights is None else read_weights(name, weights)
     if name.startswith("vit_"):
         settings = {"image_size": image_size} | settings
     if name in _WITH_AUXILIARIES:
@@ -76,11 +76,21 @@ def torchvision_model(
             "patches divide."
         ) from error
     if state is not None:
-        _load(model, state, f"{weights} of {name}")
+        load_weights(model, state, f"{weights} of {name}")
     return model
 
 
-def _read(name: str, weights: str) -> dict[str, Tensor]:
+def read_weights(name: str, weights: str) -> dict[str, Tensor]:
+    """Return weights by name.
+
+    Args:
+        name: of the model in torchvision.
+        weights: a name among its weights, which are downloaded once, or a file with a
+            `state_dict` of it or a checkpoint of a training of it.
+
+    Raises:
+        SettingError: there are no such weights, or they cannot be downloaded or read.
+    """
     if Path(weights).is_file():
         return _from_file(Path(weights))
     known = torchvision.models.get_model_weights(name)
@@ -126,14 +136,28 @@ def _from_file(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _load(model: nn.Module, state: dict[str, Tensor], what: str) -> None:
+def load_weights(
+    model: nn.Module, state: dict[str, Tensor], what: str, *, last_layers: int = 1
+) -> None:
+    """Give `model` the weights, but to its last layers where these are for other classes.
+
+    Args:
+        model: any network.
+        state: weights by name.
+        what: they are, for messages.
+        last_layers: how many layers may be for other classes.
+
+    Raises:
+        SettingError: they do not fit.
+    """
     state = {name: value for name, value in state.items() if not name.startswith(_AUXILIARY)}
     own = model.state_dict()
     other = {n for n in own.keys() & state.keys() if own[n].shape != state[n].shape}
     missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
     # The last layer has one row per class, in its weight and in its bias.
     head = {name for name in other if own[name].shape[1:] == state[name].shape[1:]}
-    if missing or unknown or other != head or len({name.rpartition(".")[0] for name in head}) > 1:
+    layers = {name.rpartition(".")[0] for name in head}
+    if missing or unknown or other != head or len(layers) > last_layers:
         wrong = sorted((other - head) | missing | unknown or head)[0]
         raise SettingError(
             f"The weights {what} do not fit the network: {wrong} is {_form(own, wrong)} in the "

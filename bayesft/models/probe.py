@@ -1,7 +1,7 @@
 """Running a network once, to see whether it fits the images and what it does with them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,12 @@ def check_logits(
     """
     with probing(model, image_shape) as batch:
         logits = model(batch)
+    if isinstance(logits, list) and all(isinstance(each, Mapping) for each in logits):
+        raise SettingError(
+            f"{type(model).__name__} finds boxes, and the images of this data set have one class "
+            "each. Use data for detection (data=digits_detection, data=penn_fudan), or a "
+            "classifier (model=lenet5)."
+        )
     if num_classes is None or not isinstance(logits, Tensor):
         return
     if tuple(logits.shape) != (len(batch), num_classes):

@@ -5,7 +5,7 @@ on, `sampler` scores draws with one of the `backends`, `pilot` and `sequential` 
 how many it takes, `statistics` what the scores tell.
 """
 
-from bayesft.robustness.clean import clean_score
+from bayesft.robustness.clean import clean_score, clean_visit
 from bayesft.robustness.curve import Curve, CurvePoint
 from bayesft.robustness.errors import PrecisionWarning
 from bayesft.robustness.montecarlo import evaluate
@@ -21,6 +21,7 @@ __all__ = [
     "Score",
     "accuracy",
     "clean_score",
+    "clean_visit",
     "evaluate",
     "paired_difference",
 ]

@@ -32,15 +32,35 @@ def clean_score(
     Raises:
         SettingError: there are no images.
     """
-    device = next(model.parameters()).device
     total, images = 0.0, 0
-    with torch.inference_mode(False), torch.no_grad(), undisturbed(model, device, seed=0):
-        for batch in batches:
-            ready = prepare(batch) if prepare else to_device(batch, device)
-            length = batch_length(ready)
-            # A score for the whole batch counts for each of its images.
-            total += float(score(model, ready).double().mean()) * length
-            images += length
+
+    def see(batch: Any) -> None:
+        nonlocal total, images
+        length = batch_length(batch)
+        # A score for the whole batch counts for each of its images.
+        total += float(score(model, batch).double().mean()) * length
+        images += length
+
+    clean_visit(model, batches, see, prepare=prepare)
     if images == 0:
         raise SettingError("`clean_score` was given no images. Check the data set's split sizes.")
     return total / images
+
+
+def clean_visit(
+    model: nn.Module,
+    batches: Iterable[Any],
+    see: Callable[[Any], None],
+    *,
+    prepare: Callable[[Any], Any] | None = None,
+) -> None:
+    """Call `see` with each batch, on the model's device, while the model is in eval mode.
+
+    Model, mode and random state are as before afterwards; no gradients are kept.
+
+    Args: see `clean_score`.
+    """
+    device = next(model.parameters()).device
+    with torch.inference_mode(False), torch.no_grad(), undisturbed(model, device, seed=0):
+        for batch in batches:
+            see(prepare(batch) if prepare else to_device(batch, device))

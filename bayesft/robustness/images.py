@@ -129,6 +129,7 @@ class _Batches(Dataset):
         sizes = [batch_length(batch) for batch in batches]
         self.places = [(b, i) for b, size in enumerate(sizes) for i in range(size)]
         self.batches = batches
+        self.listed = any(map(_is_listed, batches))
 
     def __len__(self) -> int:
         return len(self.places)
@@ -136,7 +137,14 @@ class _Batches(Dataset):
     def __getitem__(self, index: int) -> Any:
         number, place = self.places[index]
         batch = self.batches[number]
+        if self.listed:
+            return tuple(part[place] for part in batch)
         return _element(batch, place, batch_length(batch))
+
+    def collate(self, images: Sequence[Any]) -> Any:
+        if self.listed:
+            return tuple(map(list, zip(*images, strict=True)))
+        return default_collate(images)
 
 
 def _element(batch: Any, place: int, size: int) -> Any:
@@ -161,7 +169,8 @@ def _indexable(batches: DataLoader | Dataset | Iterable[Any]) -> DataLoader:
             return batches
     elif isinstance(batches, Dataset) and not isinstance(batches, IterableDataset):
         return DataLoader(batches)
-    return DataLoader(_Batches(list(batches)), collate_fn=default_collate, batch_size=1)
+    held = _Batches(list(batches))
+    return DataLoader(held, collate_fn=held.collate, batch_size=1)
 
 
 def _chosen(loader: DataLoader) -> Dataset:
@@ -187,7 +196,13 @@ def _chosen(loader: DataLoader) -> Dataset:
 
 
 def batch_length(batch: Any) -> int:
-    """Return how many images `batch` holds: the length of its first tensor."""
+    """Return how many images `batch` holds: the length of its first tensor.
+
+    Of images that are listed one by one, each with a mapping of its own, as detectors take
+    them, the length of the list.
+    """
+    if _is_listed(batch):
+        return len(batch[0])
     tensor = next(tensors_of(batch), None)
     if tensor is None or tensor.ndim == 0:
         raise SettingError(
@@ -195,6 +210,14 @@ def batch_length(batch: Any) -> int:
             "Give it a DataLoader over a map-style data set instead."
         )
     return len(tensor)
+
+
+def _is_listed(batch: Any) -> bool:
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        return False
+    images, targets = batch
+    listed = isinstance(images, (tuple, list)) and isinstance(targets, (tuple, list))
+    return listed and bool(targets) and all(isinstance(each, Mapping) for each in targets)
 
 
 def tensors_of(batch: Any) -> Iterator[Tensor]:

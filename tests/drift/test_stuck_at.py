@@ -12,6 +12,7 @@ from bayesft.errors import SettingError
 from bayesft.methods import NoiseInjection
 from bayesft.models import MLP
 from bayesft.robustness import evaluate
+from bayesft.tasks import Classification
 
 DRIFT = StuckAtDrift()
 COUNT = 400_000
@@ -135,7 +136,7 @@ def test_a_strength_that_is_no_part_is_told(sigma):
     with pytest.raises(SettingError, match=message):
         evaluate(model, data(), DRIFT, [0.1, sigma], 4)
     with pytest.raises(SettingError, match=message):
-        NoiseInjection(model, num_classes=10, drift=DRIFT, sigma=sigma)
+        NoiseInjection(model, task=Classification(10), drift=DRIFT, sigma=sigma)
 
 
 @pytest.mark.parametrize("stuck_off", [-0.1, 1.1, math.nan, True, "0.5", None])

@@ -9,6 +9,7 @@ import torch
 from bayesft.data import DigitsDataModule
 from bayesft.methods import ERM
 from bayesft.models import MLP
+from bayesft.tasks import Classification
 
 ONE_CYCLE = functools.partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.01)
 
@@ -21,7 +22,7 @@ def digits(**settings: Any) -> DigitsDataModule:
 def erm(*, hidden: tuple[int, ...] = (16,), dropout: Any = 0.2, **settings: Any) -> ERM:
     torch.manual_seed(0)
     model = MLP(image_size=8, hidden=hidden)
-    return ERM(model, num_classes=10, dropout=dropout, **settings)
+    return ERM(model, task=Classification(10), dropout=dropout, **settings)
 
 
 def trainer(folder: Any, *callbacks: pl.Callback, **settings: Any) -> pl.Trainer:

@@ -6,6 +6,7 @@ import torch
 from bayesft.errors import SettingError
 from bayesft.methods import AWP, ERM, SAM, SAMSON
 from bayesft.models import MLP
+from bayesft.tasks import Classification
 from tests.helpers.trainings import digits, trainer
 
 METHODS = [(AWP, {"gamma": 0.1}), (SAM, {"rho": 0.1}), (SAMSON, {"rho": 0.1})]
@@ -25,7 +26,7 @@ def moved(module) -> tuple[dict, dict, dict]:
     """Return the weights, their gradient, and how far each is moved."""
     weights = {n: w for n, w in module.model.named_parameters() if module.climbs(n, w)}
     images, labels = batch()
-    loss = module.loss(module.model(images), labels)
+    loss = module.task.loss(module.model(images), labels)
     found = torch.autograd.grad(loss, list(weights.values()))
     gradient = dict(zip(weights, found, strict=True))
     with torch.no_grad():
@@ -37,7 +38,7 @@ def norm(tensors) -> float:
 
 
 def test_awp_moves_each_matrix_by_a_part_of_its_own_length():
-    weights, gradient, offsets = moved(AWP(network(), num_classes=10, gamma=0.1))
+    weights, gradient, offsets = moved(AWP(network(), task=Classification(10), gamma=0.1))
     assert all(weight.ndim == 2 for weight in weights.values())
     for name, offset in offsets.items():
         assert offset.norm().item() == pytest.approx(0.1 * weights[name].norm().item(), rel=1e-4)
@@ -46,7 +47,7 @@ def test_awp_moves_each_matrix_by_a_part_of_its_own_length():
 
 
 def test_sam_moves_all_parameters_together_by_rho():
-    weights, gradient, offsets = moved(SAM(network(), num_classes=10, rho=0.1))
+    weights, gradient, offsets = moved(SAM(network(), task=Classification(10), rho=0.1))
     assert len(weights) == len(list(network().parameters()))
     assert norm(offsets) == pytest.approx(0.1, rel=1e-4)
     for name, offset in offsets.items():
@@ -54,7 +55,7 @@ def test_sam_moves_all_parameters_together_by_rho():
 
 
 def test_samson_is_on_the_ellipsoid_of_its_scales_and_blind_to_a_layers_scale():
-    module = SAMSON(network(), num_classes=10, rho=0.1)
+    module = SAMSON(network(), task=Classification(10), rho=0.1)
     weights, _, offsets = moved(module)
     scales = module.scales(weights)
     inside = {name: offset / (scales[name] + 1e-9) for name, offset in offsets.items()}
@@ -68,14 +69,14 @@ def test_samson_is_on_the_ellipsoid_of_its_scales_and_blind_to_a_layers_scale():
 
 @pytest.mark.parametrize(("method", "settings"), METHODS)
 def test_the_loss_there_is_higher_and_so_is_the_gradient_taken(method, settings):
-    module = method(network(), num_classes=10, **settings)
+    module = method(network(), task=Classification(10), **settings)
     images, labels = batch()
-    here = module.loss(module.model(images), labels)
+    here = module.task.loss(module.model(images), labels)
     there = module.training_loss(images, labels)
     assert there > here
     there.backward()
     climbed = {n: p.grad.clone() for n, p in module.model.named_parameters()}
-    plain = ERM(network(), num_classes=10)
+    plain = ERM(network(), task=Classification(10))
     plain.training_loss(images, labels).backward()
     weight = "layers.0.0.weight"
     assert not torch.allclose(climbed[weight], dict(plain.model.named_parameters())[weight].grad)
@@ -83,7 +84,7 @@ def test_the_loss_there_is_higher_and_so_is_the_gradient_taken(method, settings)
 
 @pytest.mark.parametrize(("method", "settings"), METHODS)
 def test_the_gradient_is_that_at_the_moved_weights(method, settings):
-    module = method(network(), num_classes=10, **settings)
+    module = method(network(), task=Classification(10), **settings)
     weights, _, offsets = moved(module)
     images, labels = batch()
     twin = network()
@@ -98,7 +99,7 @@ def test_the_gradient_is_that_at_the_moved_weights(method, settings):
 
 @pytest.mark.parametrize(("method", "settings"), METHODS)
 def test_weights_are_not_written_and_statistics_are_of_one_pass(method, settings):
-    module = method(network(), num_classes=10, **settings)
+    module = method(network(), task=Classification(10), **settings)
     before = {name: p.detach().clone() for name, p in module.model.named_parameters()}
     module.training_loss(*batch()).backward()
     for name, parameter in module.model.named_parameters():
@@ -110,7 +111,10 @@ def test_weights_are_not_written_and_statistics_are_of_one_pass(method, settings
 @pytest.mark.parametrize(("method", "settings"), METHODS)
 def test_it_learns(tmp_path, method, settings):
     module = method(
-        network(), num_classes=10, optimizer=lambda p: torch.optim.Adam(p, lr=0.01), **settings
+        network(),
+        task=Classification(10),
+        optimizer=lambda p: torch.optim.Adam(p, lr=0.01),
+        **settings,
     )
     run = trainer(tmp_path, max_epochs=4)
     run.fit(module, digits(batch_size=64))
@@ -127,4 +131,4 @@ def test_it_learns(tmp_path, method, settings):
 )
 def test_bad_settings_are_named(method, settings, message):
     with pytest.raises(SettingError, match=message):
-        method(network(), num_classes=10, **settings)
+        method(network(), task=Classification(10), **settings)

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bayesft.errors import SettingError
 from bayesft.methods import ERM
+from bayesft.tasks import Classification
 from tests.helpers.trainings import ONE_CYCLE, digits, erm, trainer
 
 
@@ -37,7 +38,7 @@ def test_the_vector_can_be_read_and_set():
 
 def test_none_leaves_the_networks_own_rates():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.4))
-    assert ERM(model, num_classes=2).dropout == (0.4,)
+    assert ERM(model, task=Classification(2)).dropout == (0.4,)
 
 
 def test_accuracy_is_over_images_and_not_over_batches(tmp_path):
@@ -49,7 +50,7 @@ def test_accuracy_is_over_images_and_not_over_batches(tmp_path):
     with torch.no_grad():
         linear.weight.copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
         linear.bias.zero_()
-    module, run = ERM(linear, num_classes=2), trainer(tmp_path)
+    module, run = ERM(linear, task=Classification(2)), trainer(tmp_path)
     val = run.validate(module, loader, verbose=False)[0]
     test = run.test(module, loader, verbose=False)[0]
     assert val["val/acc"] == pytest.approx(8 / 9)

@@ -8,6 +8,7 @@ from bayesft.errors import SettingError
 from bayesft.methods import ERM, FTNA
 from bayesft.models import MLP, add_sites, site_names
 from bayesft.robustness import evaluate
+from bayesft.tasks import Classification
 from tests.helpers.trainings import ONE_CYCLE, digits, trainer
 
 
@@ -15,7 +16,7 @@ def ftna(hidden=(32,), **settings) -> FTNA:
     torch.manual_seed(0)
     return FTNA(
         MLP(image_size=8, hidden=hidden),
-        num_classes=10,
+        task=Classification(10),
         optimizer=lambda p: torch.optim.Adam(p, lr=0.01),
         scheduler=ONE_CYCLE,
         **settings,
@@ -65,7 +66,7 @@ def test_the_first_phase_is_plain_training(tmp_path):
     torch.manual_seed(0)
     erm = ERM(
         MLP(image_size=8, hidden=(32,)),
-        num_classes=10,
+        task=Classification(10),
         optimizer=lambda p: torch.optim.Adam(p, lr=0.01),
         scheduler=ONE_CYCLE,
     )
@@ -142,7 +143,7 @@ def test_it_helps_under_drift(tmp_path):
     torch.manual_seed(0)
     plain = ERM(
         MLP(image_size=8, hidden=(96, 32)),
-        num_classes=10,
+        task=Classification(10),
         optimizer=lambda p: torch.optim.Adam(p, lr=0.01),
         scheduler=ONE_CYCLE,
     )
@@ -160,7 +161,7 @@ def test_sites_of_the_network_stay(tmp_path):
         torch.nn.Flatten(), torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10)
     )
     add_sites(model, (1, 8, 8), last=True, dropout=0.2)
-    module = FTNA(model, num_classes=10)
+    module = FTNA(model, task=Classification(10))
     assert site_names(module) == ("1", "3")
     trainer(tmp_path, max_epochs=2).fit(module, digits())
 
@@ -176,4 +177,4 @@ def test_sites_of_the_network_stay(tmp_path):
 )
 def test_bad_settings_are_named(model, settings, message):
     with pytest.raises(SettingError, match=message):
-        FTNA(model(), num_classes=10, **settings)
+        FTNA(model(), task=Classification(10), **settings)

@@ -11,6 +11,7 @@ from bayesft.errors import SettingError
 from bayesft.methods import ERM, NoiseInjection
 from bayesft.models import MLP, add_sites
 from bayesft.robustness import evaluate
+from bayesft.tasks import Classification
 from tests.helpers.trainings import ONE_CYCLE, digits, trainer
 
 DRIFT = LogNormalDrift()
@@ -19,7 +20,7 @@ DRIFT = LogNormalDrift()
 def noisy(hidden=(16,), **settings) -> NoiseInjection:
     torch.manual_seed(0)
     model = MLP(image_size=8, hidden=hidden)
-    return NoiseInjection(model, num_classes=10, drift=DRIFT, **settings)
+    return NoiseInjection(model, task=Classification(10), drift=DRIFT, **settings)
 
 
 class Watched(NoiseInjection):
@@ -40,7 +41,7 @@ class Watched(NoiseInjection):
 def watched(tmp_path, **settings) -> Watched:
     torch.manual_seed(0)
     model = MLP(image_size=8, hidden=(16,))
-    module = Watched(model, num_classes=10, drift=DRIFT, **settings)
+    module = Watched(model, task=Classification(10), drift=DRIFT, **settings)
     trainer(tmp_path, max_epochs=2, limit_train_batches=4).fit(module, digits())
     return module
 
@@ -101,7 +102,7 @@ def test_mean_correction_divides_by_the_mean_factor(tmp_path):
 
 def test_without_noise_it_is_plain_training(tmp_path):
     states = []
-    for module in (noisy(sigma=0.0), ERM(noisy().model, num_classes=10)):
+    for module in (noisy(sigma=0.0), ERM(noisy().model, task=Classification(10))):
         torch.manual_seed(0)
         trainer(tmp_path).fit(module, digits())
         states.append(module.model.state_dict())
@@ -134,7 +135,7 @@ def test_it_helps_under_the_drift_that_it_trained_under(tmp_path):
         settings = {"drift": DRIFT, "sigma": 0.8} if method is NoiseInjection else {}
         module = method(
             model,
-            num_classes=10,
+            task=Classification(10),
             optimizer=lambda p: torch.optim.Adam(p, lr=0.01),
             scheduler=ONE_CYCLE,
             **settings,
@@ -154,7 +155,7 @@ def test_added_sites_and_norms_take_part(tmp_path):
         torch.nn.Linear(16, 10),
     )
     add_sites(model, (1, 8, 8), dropout=0.3)
-    module = NoiseInjection(model, num_classes=10, drift=DRIFT, sigma=0.5)
+    module = NoiseInjection(model, task=Classification(10), drift=DRIFT, sigma=0.5)
     trainer(tmp_path, max_epochs=1).fit(module, digits())
     assert model[2].num_batches_tracked == 4
     assert model[2].running_mean.abs().sum() > 0

@@ -10,6 +10,7 @@ from bayesft.errors import SettingError
 from bayesft.methods import ERM, ReRAMV
 from bayesft.methods.reram_v import assigned_rows
 from bayesft.models import MLP
+from bayesft.tasks import Classification
 from tests.helpers.trainings import digits, trainer
 
 DRIFT = LogNormalDrift()
@@ -22,7 +23,7 @@ def adam(parameters):
 def reram(**settings) -> ReRAMV:
     torch.manual_seed(0)
     model = MLP(image_size=8, hidden=(24,))
-    return ReRAMV(model, num_classes=10, drift=DRIFT, optimizer=adam, **settings)
+    return ReRAMV(model, task=Classification(10), drift=DRIFT, optimizer=adam, **settings)
 
 
 def cost(weight, factors, rows) -> float:
@@ -82,8 +83,8 @@ def test_frozen_entries_stay(tmp_path):
     torch.manual_seed(0)
     model = MLP(image_size=8, hidden=(24,))
     module = Watched(
-        model, num_classes=10, drift=DRIFT, optimizer=adam, plain=0.25, frozen_per_epoch=0.01,
-        patience=100,
+        model, task=Classification(10), drift=DRIFT, optimizer=adam, plain=0.25,
+        frozen_per_epoch=0.01, patience=100,
     )  # fmt: skip
     trainer(tmp_path, max_epochs=8).fit(module, digits())
     for name, weight in module._matrices.items():
@@ -116,7 +117,7 @@ def test_freezing_ends_when_the_accuracy_settles(tmp_path):
 def test_it_is_better_than_plain_training_on_its_chip(tmp_path):
     data = digits(batch_size=64)
     torch.manual_seed(0)
-    plain = ERM(MLP(image_size=8, hidden=(24,)), num_classes=10, optimizer=adam)
+    plain = ERM(MLP(image_size=8, hidden=(24,)), task=Classification(10), optimizer=adam)
     module = reram(sigma=1.2)
     for each in (plain, module):
         run = trainer(tmp_path, max_epochs=12)

@@ -8,6 +8,7 @@ from bayesft.errors import SettingError
 from bayesft.methods import ERM, Rescue
 from bayesft.methods.remapping import faults, harm_of, harms
 from bayesft.models import MLP
+from bayesft.tasks import Classification
 from tests.helpers.trainings import digits, trainer
 
 FAULTS = StuckAtDrift()
@@ -23,7 +24,7 @@ def network() -> MLP:
 
 
 def rescue(kind: type[Rescue] = Rescue, **settings) -> Rescue:
-    defaults = {"num_classes": 10, "faults": FAULTS, "optimizer": adam}
+    defaults = {"task": Classification(10), "faults": FAULTS, "optimizer": adam}
     return kind(network(), **defaults | settings)
 
 
@@ -149,7 +150,10 @@ def test_without_plain_epochs_all_slopes_count_the_same(tmp_path):
 def test_without_faults_it_is_plain_training_to_the_bit(tmp_path):
     data = digits()
     trained = []
-    for module in (rescue(sigma=0.0, plain=0.5), ERM(network(), num_classes=10, optimizer=adam)):
+    for module in (
+        rescue(sigma=0.0, plain=0.5),
+        ERM(network(), task=Classification(10), optimizer=adam),
+    ):
         torch.manual_seed(1)
         trainer(tmp_path, max_epochs=4, gradient_clip_val=1.0).fit(module, data)
         trained.append(parameters(module))
@@ -182,7 +186,7 @@ def test_spare_columns_have_stuck_cells_of_their_own():
 
 def test_it_is_better_than_plain_training_on_its_chip(tmp_path):
     data = digits(batch_size=64)
-    plain = ERM(network(), num_classes=10, optimizer=adam)
+    plain = ERM(network(), task=Classification(10), optimizer=adam)
     module = rescue(sigma=0.2)
     for each in (plain, module):
         trainer(tmp_path, max_epochs=12).fit(each, data)

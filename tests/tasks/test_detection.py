@@ -1,0 +1,150 @@
+import pytest
+import torch
+from torch import nn
+
+from bayesft.drift import LogNormalDrift
+from bayesft.errors import DataError, SettingError
+from bayesft.robustness import evaluate
+from bayesft.tasks import Detection
+
+TASK = Detection(3)
+SQUARE = torch.tensor([[10.0, 10.0, 30.0, 30.0]])
+ELSEWHERE = torch.tensor([[60.0, 60.0, 80.0, 80.0]])
+
+
+def target(boxes=SQUARE, label=1):
+    return {"boxes": boxes, "labels": torch.full((len(boxes),), label)}
+
+
+def found(boxes=SQUARE, label=1, score=0.9):
+    return target(boxes, label) | {"scores": torch.full((len(boxes),), score)}
+
+
+class Answers(nn.Module):
+    """Says of image number i, which is its first pixel, the i-th of some answers."""
+
+    def __init__(self, *answers):
+        super().__init__()
+        self.answers = answers
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, images, targets=None):
+        if self.training:
+            return {"boxes": self.weight.sum(), "classes": 2 * self.weight.sum()}
+        return [self.answers[int(image[0, 0, 0])] for image in images]
+
+
+def batch(*targets):
+    return [torch.full((1, 8, 8), float(i)) for i in range(len(targets))], list(targets)
+
+
+def score(answers, targets, task=TASK):
+    return float(task.score(Answers(*answers).eval(), batch(*targets)))
+
+
+def test_a_box_in_its_place_with_its_class():
+    assert score([found()], [target()]) == 1.0
+    assert score([found(label=2)], [target()]) == 0.0
+    assert score([found(ELSEWHERE)], [target()]) == 0.0
+
+
+def test_overlap():
+    # An overlap of (20 - 4.5) / (20 + 4.5) = .63.
+    shifted = SQUARE + torch.tensor([0.0, 4.5, 0.0, 4.5])
+    assert score([found(shifted)], [target()]) == 1.0
+    assert score([found(shifted)], [target()], Detection(3, name="map_75")) == 0.0
+    # Right at .5, .55 and .6 of the ten overlaps from .5 to .95.
+    assert score([found(shifted)], [target()], Detection(3, name="map")) == pytest.approx(0.3)
+
+
+def test_it_ranks_the_detections_of_all_images_together():
+    """A sure mistake on one image costs what is found on another: no mean over images."""
+    answers = [found(score=0.5), found(ELSEWHERE, score=0.9)]
+    targets = [target(), target(ELSEWHERE + 10)]
+    together = score(answers, targets)
+    # Of two objects one is found, in second place: precision 1/2 up to a recall of 1/2.
+    assert together == pytest.approx(0.5 * 51 / 101)
+    alone = [score([answer], [each]) for answer, each in zip(answers, targets, strict=True)]
+    assert sum(alone) / 2 == 0.5
+
+
+def test_the_clean_score_is_of_all_batches_together():
+    answers = [found(score=0.5), found(ELSEWHERE, score=0.9)]
+    images, targets = batch(target(), target(ELSEWHERE + 10))
+    model = Answers(*answers).train()
+    parts = [([image], [each]) for image, each in zip(images, targets, strict=True)]
+    assert TASK.clean(model, parts) == pytest.approx(0.5 * 51 / 101)
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [found(torch.full((1, 4), torch.nan)), found(torch.full((1, 4), torch.inf)),
+     found(SQUARE[:0])],
+    ids=["nan", "inf", "none"],
+)  # fmt: skip
+def test_a_network_without_an_answer_counts_as_0(answer):
+    model, (images, targets) = Answers(answer, answer), batch(target(), target())
+    curve = evaluate(
+        model, [(images, targets)], LogNormalDrift(), [0.5], 3, images_per_draw=2, score=TASK.score
+    )
+    [point] = curve.points
+    assert (point.mean, point.nonfinite, point.draws) == (0.0, 3, 3)
+
+
+def test_a_draw_is_scored_on_its_own_images():
+    """Two images, one right and one wrong: each draw of one image has 0 or 1."""
+    model = Answers(found(), found(ELSEWHERE))
+    curve = evaluate(
+        model, [batch(target(), target())], LogNormalDrift(), [0.0], 6, images_per_draw=1,
+        score=TASK.score,
+    )  # fmt: skip
+    assert sorted(curve.scores[0]) == [0, 0, 0, 1, 1, 1]
+
+
+def test_training_minimises_the_sum_of_the_losses():
+    images, targets = batch(target())
+    model = Answers().train()
+    assert TASK.loss(model(*TASK.inputs(images, targets)), targets).item() == 3.0
+
+
+def test_meters_leave_out_boxes_that_are_not_finite():
+    boxes = torch.cat([torch.full((1, 4), torch.nan), SQUARE])
+    meters = TASK.meters()
+    assert list(meters) == ["map_50", "map"]
+    for meter in meters.values():
+        meter.update([found(boxes)], [target()])
+        assert meter.compute() == 1.0
+
+
+def test_images_without_an_object():
+    with pytest.raises(DataError, match="no object on any of 2 images"):
+        score([found(), found()], [target(SQUARE[:0]), target(SQUARE[:0])])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_classes": 1}, "at least 2, since the background is one"),
+        ({"num_classes": 0}, "`task.num_classes` to be an integer of at least 1, but got 0"),
+        ({"num_classes": 3, "name": "mAP"}, "map_50, map, map_75, but got 'mAP'"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(SettingError, match=message):
+        Detection(**settings)
+
+
+def test_a_classifier_is_no_detector():
+    with pytest.raises(
+        SettingError, match=r"_Classifier.* boxes, labels and scores.*model=faster_rcnn"
+    ):
+        TASK.check(_Classifier(), (1, 8, 8))
+
+
+class _Classifier(nn.Linear):
+    def __init__(self):
+        super().__init__(64, 3)
+
+    def forward(self, images):
+        return super().forward(torch.stack(list(images)).flatten(1))
