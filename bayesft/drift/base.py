@@ -23,16 +23,23 @@ _CROSSBAR_WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
 )
 
 
-def check_sigma(sigma: float) -> float:
-    """Return `sigma` as a float; raise `SettingError` unless it is finite and not negative."""
+_LOGARITHM = "It is the standard deviation of the logarithm of a weight's factor; try 0.3."
+
+
+def check_sigma(sigma: float, meaning: str = _LOGARITHM) -> float:
+    """Return `sigma` as a float; raise `SettingError` unless it is finite and not negative.
+
+    Args:
+        sigma: a strength.
+        meaning: what it is, and what to try: the end of the error.
+    """
     try:
         value = float(sigma)
     except (TypeError, ValueError):
         value = math.nan
     if isinstance(sigma, bool) or not math.isfinite(value) or value < 0:
         raise SettingError(
-            f"Expected `sigma` to be a finite number, 0 or larger, but got {sigma!r}. "
-            "It is the standard deviation of the logarithm of a weight's factor; try 0.3."
+            f"Expected `sigma` to be a finite number, 0 or larger, but got {sigma!r}. " + meaning
         )
     return value
 

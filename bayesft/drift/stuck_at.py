@@ -6,8 +6,13 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from bayesft.drift.base import Drift
+from bayesft.drift.base import Drift, check_sigma
 from bayesft.errors import SettingError
+
+_PART = (
+    "Of stuck-at faults it is the part of the cells that is stuck; try 0.1, or a list such as "
+    "evaluation.sigmas=[0.02,0.05,0.1,0.2]."
+)
 
 
 class StuckAtDrift(Drift):
@@ -79,13 +84,9 @@ class StuckAtDrift(Drift):
         return off | on, torch.where(on, normal.sign(), 0.0)
 
     def check(self, sigma: float) -> float:
-        strength = super().check(sigma)
+        strength = check_sigma(sigma, _PART)
         if strength > 1:
-            raise SettingError(
-                f"Expected `sigma` to be from 0 to 1, but got {sigma!r}: of stuck-at faults it is "
-                "the part of the cells that is stuck. Try 0.1, or a list such as "
-                "evaluation.sigmas=[0.02,0.05,0.1,0.2]."
-            )
+            raise SettingError(f"Expected `sigma` to be from 0 to 1, but got {sigma!r}. {_PART}")
         return strength
 
     def gain(self, sigma: float) -> float:

@@ -33,11 +33,11 @@ class Rescue(OneChip):
     touched. It is for its own chip; see `OneChip` for what it logs.
 
     Source: Liu et al., "Rescuing Memristor-based Neuromorphic Design with High Defects", DAC
-    2017. Deviations: there the defects of the most significant weights move to spare columns
-    one by one, and after the retraining; here all rows and columns are assigned, before it,
-    and spare columns are more of them to choose from. Biases and norms, which are no
-    matrices, may be stuck but are not assigned. With `plain=0` no derivatives are known, and
-    all count the same.
+    2017. Deviations: there the defects under the most significant weights move to spare
+    columns, after the retraining; here all rows and columns are assigned, before it, and
+    spare columns are more of them to choose from. Biases and norms, which are no matrices,
+    may be stuck but are not assigned. With `plain=0` no derivatives are known, and all
+    count the same.
 
     Args:
         model: see `ERM`.
