@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
-from bayesft.drift import Drift, check_sigma
+from bayesft.drift import Drift
 from bayesft.errors import SettingError
 from bayesft.robustness import Curve, Score
 from bayesft.robustness.amount import amount, check_count
@@ -82,8 +82,8 @@ class DriftEvaluation(pl.Callback):
                 "on some chips must be tested on others. Give them different seeds."
             )
         self.drift = drift
-        self.sigmas = sorted({check_sigma(sigma) for sigma in sigmas})
-        self.test_sigmas = sorted({*self.sigmas, *map(check_sigma, test_sigmas)})
+        self.sigmas = sorted({drift.check(sigma) for sigma in sigmas})
+        self.test_sigmas = sorted({*self.sigmas, *map(drift.check, test_sigmas)})
         self.amount = amount(draws, images_per_draw, target_stderr)
         self.seed = seed
         self.every_n_epochs = check_count("every_n_epochs", every_n_epochs)

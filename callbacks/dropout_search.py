@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from bayesft.bo import JOURNAL, write_journal
-from bayesft.drift import Drift, check_sigma
+from bayesft.drift import Drift
 from bayesft.errors import SettingError
 from bayesft.methods import ERM
 from bayesft.methods.alternating import Alternating
@@ -117,7 +117,7 @@ class DropoutSearch(pl.Callback):
         output_dir: str | Path | None = None,
     ) -> None:
         self.drift = drift
-        self.sigmas = sorted({check_sigma(sigma) for sigma in sigmas})
+        self.sigmas = sorted({drift.check(sigma) for sigma in sigmas})
         self.lengths = {
             "warmup": warmup,
             "search": search,

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from torch import nn
 
 from bayesft.app.errors import told_plainly
-from bayesft.drift import Drift, check_sigma
+from bayesft.drift import Drift
 from bayesft.errors import SettingError
 from bayesft.models import OWN, add_sites, placement, set_dropout
 from bayesft.models import site_names as model_site_names
@@ -124,8 +124,9 @@ def check(cfg: DictConfig) -> None:
         raise SettingError(
             "Expected `evaluation.sigmas` to name at least one strength, but got []."
         )
-    for sigma in cfg.evaluation.sigmas:
-        check_sigma(sigma)
+    drift = build_drift(cfg)
+    for sigma in (*cfg.evaluation.sigmas, *cfg.evaluation.test.sigmas):
+        drift.check(sigma)
     purposes = ("validation", "objective", "test")
     for name in purposes:
         evaluation_amount(cfg, name)

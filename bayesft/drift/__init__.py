@@ -5,6 +5,7 @@ from bayesft.drift.base import TARGETS, Drift, check_sigma
 from bayesft.drift.chip import Chip
 from bayesft.drift.lognormal import LogNormalDrift
 from bayesft.drift.noise import seeded_generator, standard_normals
+from bayesft.drift.stuck_at import StuckAtDrift
 
 __all__ = [
     "TARGETS",
@@ -12,6 +13,7 @@ __all__ = [
     "Drift",
     "DriftingWeights",
     "LogNormalDrift",
+    "StuckAtDrift",
     "check_sigma",
     "drifted",
     "seeded_generator",

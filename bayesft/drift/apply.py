@@ -7,7 +7,7 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-from bayesft.drift.base import Drift, check_sigma
+from bayesft.drift.base import Drift
 from bayesft.drift.chip import Chip
 from bayesft.drift.compute import drift_parameters, drift_rows
 from bayesft.drift.stream import Reader, all_normals, windows
@@ -199,9 +199,9 @@ def drifted(model: nn.Module, drift: Drift, sigma: float, chip: Chip) -> Iterato
         ...     y = net(torch.ones(1, 2))
 
     Raises:
-        SettingError: `sigma` is negative or not finite, or nothing in `model` drifts.
+        SettingError: `sigma` is no strength of `drift`, or nothing in `model` drifts.
     """
-    strength = check_sigma(sigma)
+    strength = drift.check(sigma)
     with DriftingWeights(model, drift) as weights:
         for _ in weights.draws([chip], [strength]):
             yield model

@@ -23,16 +23,23 @@ _CROSSBAR_WEIGHTS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
 )
 
 
-def check_sigma(sigma: float) -> float:
-    """Return `sigma` as a float; raise `SettingError` unless it is finite and not negative."""
+_LOGARITHM = "It is the standard deviation of the logarithm of a weight's factor; try 0.3."
+
+
+def check_sigma(sigma: float, meaning: str = _LOGARITHM) -> float:
+    """Return `sigma` as a float; raise `SettingError` unless it is finite and not negative.
+
+    Args:
+        sigma: a strength.
+        meaning: what it is, and what to try: the end of the error.
+    """
     try:
         value = float(sigma)
     except (TypeError, ValueError):
         value = math.nan
     if isinstance(sigma, bool) or not math.isfinite(value) or value < 0:
         raise SettingError(
-            f"Expected `sigma` to be a finite number, 0 or larger, but got {sigma!r}. "
-            "It is the standard deviation of the logarithm of a weight's factor; try 0.3."
+            f"Expected `sigma` to be a finite number, 0 or larger, but got {sigma!r}. " + meaning
         )
     return value
 
@@ -77,6 +84,10 @@ class Drift(ABC):
             normal: float32 standard normals of the same shape.
             sigma: the strength, 0 or larger; at 0 the weight comes back unchanged.
         """
+
+    def check(self, sigma: float) -> float:
+        """Return `sigma` as a float; raise `SettingError` unless it is a strength of this drift."""
+        return check_sigma(sigma)
 
     def gain(self, sigma: float) -> float:
         """Return the mean of a drifted weight over the weight; 1 where the drift keeps the mean."""

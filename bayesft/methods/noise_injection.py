@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bayesft.drift import Chip, Drift, check_sigma
+from bayesft.drift import Chip, Drift
 from bayesft.methods.erm import ERM
 from bayesft.methods.settings import check_part
 from bayesft.tasks import Task
@@ -55,7 +55,7 @@ class NoiseInjection(ERM):
         **settings: Any,
     ) -> None:
         super().__init__(model, task=task, **settings)
-        self.sigma = check_sigma(sigma)
+        self.sigma = drift.check(sigma)
         self.drift = drift
         self.ramp = check_part("ramp", ramp, whole=True)
         self.mean_corrected = mean_corrected

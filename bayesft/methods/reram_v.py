@@ -6,15 +6,14 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from bayesft.drift import Chip, Drift, check_sigma
+from bayesft.drift import Drift
 from bayesft.errors import SettingError
-from bayesft.methods.elsewhere import outputs_at
-from bayesft.methods.erm import ERM
+from bayesft.methods.one_chip import OneChip
 from bayesft.methods.settings import check_part, epochs_of
 from bayesft.tasks import Task
 
 
-class ReRAMV(ERM):
+class ReRAMV(OneChip):
     r"""Fits the network to the variation map of one chip.
 
     After a phase of plain training each weight matrix W (outputs × inputs) is placed on the
@@ -27,9 +26,7 @@ class ReRAMV(ERM):
     start of each epoch the entries that vary most, :math:`|W (f - 1)|`, are halved and
     frozen, as long as the accuracy on the chip (validation images) grows.
 
-    It is for its own chip: `val/own_chip_acc` and `test/own_chip_acc` are the accuracies
-    there, and the former is what a checkpoint should be chosen by. On other chips, which
-    a drift evaluation draws, it is what it was not made for.
+    It is for its own chip; see `OneChip` for what it logs.
 
     Source: Chen et al., "Accelerator-friendly Neural-network Training: Learning Variations and
     Defects in RRAM Crossbar", DATE 2017. Deviations: a part of the entries is frozen at a
@@ -53,7 +50,6 @@ class ReRAMV(ERM):
         SettingError: a setting that cannot be.
     """
 
-    assigned: Tensor
     settled: Tensor
     best: Tensor
     waited: Tensor
@@ -72,11 +68,10 @@ class ReRAMV(ERM):
         patience: int = 3,
         **settings: Any,
     ) -> None:
-        super().__init__(model, task=task, **settings)
-        self.drift = drift
-        self.sigma = check_sigma(sigma)
-        self.chip = Chip(chip_seed, chip_index)
-        self.plain = check_part("plain", plain)
+        super().__init__(
+            model, task=task, drift=drift, sigma=sigma, chip_seed=chip_seed,
+            chip_index=chip_index, plain=plain, **settings,
+        )  # fmt: skip
         self.frozen_per_epoch = check_part("frozen_per_epoch", frozen_per_epoch)
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
             raise SettingError(
@@ -84,31 +79,17 @@ class ReRAMV(ERM):
             )
         self.patience = patience
         # All of it is state, so that a checkpoint goes on where it was.
-        self.register_buffer("assigned", torch.tensor(False))
         self.register_buffer("settled", torch.tensor(False))
         self.register_buffer("best", torch.tensor(-1.0))
         self.register_buffer("waited", torch.tensor(0))
         for number, weight in enumerate(self._matrices.values()):
             self.register_buffer(f"row{number}", torch.arange(weight[0].numel()))
             self.register_buffer(f"frozen{number}", torch.zeros_like(weight, dtype=torch.bool))
-        self.own_val_meters = nn.ModuleDict(task.meters())
-        self.own_test_meters = nn.ModuleDict(task.meters())
 
     def training_loss(self, images: Any, targets: Any) -> Tensor:
         if not self.assigned:
             return super().training_loss(images, targets)
         return self.loss_at(self.on_chip(), images, targets)
-
-    def on_chip(self) -> dict[str, Tensor]:
-        """Return the weights as the chip has them, by name; gradients pass, but to frozen ones."""
-        normals, frozen = self._normals(), dict(zip(self._matrices, self._frozen(), strict=True))
-        drifted = {}
-        for name, weight in self.drift.parameters(self.model).items():
-            free = weight
-            if name in frozen:
-                free = torch.where(frozen[name], weight.detach(), weight)
-            drifted[name] = self.drift(free, normals[name], self.sigma)
-        return drifted
 
     def on_train_epoch_start(self) -> None:
         if self.current_epoch < epochs_of(self.plain, self.trainer):
@@ -117,21 +98,6 @@ class ReRAMV(ERM):
             self._assign()
         elif not self.settled:
             self._freeze()
-
-    def optimizer_step(self, *args: Any, **settings: Any) -> None:
-        # Momentum and weight decay move what has no gradient.
-        kept = [
-            (weight, frozen, weight.detach()[frozen].clone())
-            for weight, frozen in zip(self._matrices.values(), self._frozen(), strict=True)
-        ]
-        super().optimizer_step(*args, **settings)
-        with torch.no_grad():
-            for weight, frozen, values in kept:
-                weight[frozen] = values
-
-    def validation_step(self, batch: tuple[Any, Any], batch_idx: int) -> None:
-        super().validation_step(batch, batch_idx)
-        self._meter_own_chip("val/", self.own_val_meters, *batch)
 
     def on_validation_epoch_end(self) -> None:
         if not self.assigned or self.settled or self.trainer.state.fn != "fit":
@@ -144,29 +110,13 @@ class ReRAMV(ERM):
             self.waited += 1
         self.settled.fill_(bool(self.waited >= self.patience))
 
-    def test_step(self, batch: tuple[Any, Any], batch_idx: int) -> None:
-        super().test_step(batch, batch_idx)
-        self._meter_own_chip("test/", self.own_test_meters, *batch)
+    def _frozen(self) -> dict[str, Tensor]:
+        return {
+            name: getattr(self, f"frozen{number}") for number, name in enumerate(self._matrices)
+        }
 
-    def _meter_own_chip(self, stage: str, meters: nn.ModuleDict, images: Any, targets: Any) -> None:
-        outputs = outputs_at(self.model, self.on_chip(), images)
-        self.meter(f"{stage}own_chip_", meters, outputs, targets)
-
-    @property
-    def _matrices(self) -> dict[str, nn.Parameter]:
-        found = self.drift.parameters(self.model)
-        return {name: weight for name, weight in found.items() if weight.ndim > 1}
-
-    def _frozen(self) -> list[Tensor]:
-        return [getattr(self, f"frozen{number}") for number in range(len(self._matrices))]
-
-    def _normals(self) -> dict[str, Tensor]:
-        """Return the chip's normals by weight, each matrix's in the order of its inputs."""
-        normals = self.chip.normals(self.drift.parameters(self.model))
-        for number, name in enumerate(self._matrices):
-            cells = normals[name].flatten(1)[:, getattr(self, f"row{number}")]
-            normals[name] = cells.view_as(normals[name])
-        return normals
+    def _placed(self, number: int, normals: Tensor) -> Tensor:
+        return normals[:, getattr(self, f"row{number}")]
 
     @torch.no_grad()
     def _assign(self) -> None:
@@ -180,7 +130,9 @@ class ReRAMV(ERM):
     @torch.no_grad()
     def _freeze(self) -> None:
         drifted = self.on_chip()
-        for (name, weight), frozen in zip(self._matrices.items(), self._frozen(), strict=True):
+        matrices = self._matrices
+        for name, frozen in self._frozen().items():
+            weight = matrices[name]
             count = round(self.frozen_per_epoch * weight.numel()) or bool(self.frozen_per_epoch)
             variation = (drifted[name] - weight).abs().masked_fill(frozen, -1)
             worst = variation.flatten().topk(min(int(count), int((~frozen).sum()))).indices

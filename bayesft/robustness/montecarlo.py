@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from bayesft.drift import Chip, Drift, DriftingWeights, check_sigma
+from bayesft.drift import Chip, Drift, DriftingWeights
 from bayesft.errors import SettingError
 from bayesft.robustness.adaptive import draw_until
 from bayesft.robustness.amount import check_amounts, check_worst
@@ -126,7 +126,7 @@ def evaluate(
     Source: the objective of Ye et al., arXiv 2210.01795; the released code
     scores each draw on the whole set, which is the same estimand at a higher cost.
     """
-    strengths = _check_sigmas(sigmas)
+    strengths = _check_sigmas(drift, sigmas)
     check_amounts(draws, images_per_draw, target_stderr, max_draws, max_images)
     check_backend(backend)
     check_worst(worst_score)
@@ -179,8 +179,8 @@ def _draw(
     return torch.stack(sampler(requests))[:, :, 0].T.tolist()
 
 
-def _check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
-    strengths = tuple(sorted({check_sigma(sigma) for sigma in sigmas}))
+def _check_sigmas(drift: Drift, sigmas: Sequence[float]) -> tuple[float, ...]:
+    strengths = tuple(sorted({drift.check(sigma) for sigma in sigmas}))
     if not strengths:
         raise SettingError("Expected `sigmas` to name at least one strength, but got none.")
     return strengths

@@ -87,3 +87,19 @@ def test_nothing_that_a_trial_computes_differs_between_train_and_search(tmp_path
         cfg["trainer"].pop("enable_progress_bar")
     search.pop("vectors")
     assert train == search
+
+
+@pytest.mark.parametrize("name", ["train", "search"])
+def test_a_drift_can_choose_the_strengths(tmp_path, name):
+    """And the command line has the last word."""
+
+    def sigmas(*overrides: str) -> list[float]:
+        return composed(tmp_path, *overrides, name=name).evaluation.sigmas
+
+    assert max(sigmas()) == 1.5
+    assert sigmas("drift=stuck_at") == [0.02, 0.05, 0.1, 0.2]
+    assert sigmas("drift=stuck_at", "experiment=compare", "contender=bayesft") == [
+        0.02, 0.05, 0.1, 0.2,
+    ]  # fmt: skip
+    assert sigmas("drift=stuck_at", "evaluation.sigmas=[0.3]") == [0.3]
+    assert max(sigmas("drift=stuck_at", "evaluation=default")) == 1.5

@@ -71,9 +71,9 @@ def test_frozen_entries_stay(tmp_path):
     class Watched(ReRAMV):
         def on_train_epoch_start(self):
             before = [w.detach().clone() for w in self._matrices.values()]
-            had = [f.clone() for f in self._frozen()]
+            had = [f.clone() for f in self._frozen().values()]
             super().on_train_epoch_start()
-            parts = zip(self._matrices.items(), before, had, self._frozen(), strict=True)
+            parts = zip(self._matrices.items(), before, had, self._frozen().values(), strict=True)
             for (name, weight), old, was, frozen in parts:
                 new = frozen & ~was
                 assert torch.equal(weight[new], old[new] * 0.5)
@@ -101,7 +101,7 @@ def test_the_most_varied_are_frozen_first(tmp_path):
     before = {name: weight.detach().clone() for name, weight in module._matrices.items()}
     drifted = module.on_chip()
     module._freeze()
-    for (name, weight), frozen in zip(before.items(), module._frozen(), strict=True):
+    for (name, weight), frozen in zip(before.items(), module._frozen().values(), strict=True):
         variation = (drifted[name].detach() - weight).abs()
         assert variation[frozen].min() >= variation[~frozen].max()
 

@@ -43,9 +43,9 @@ def draw_factors(study: Study, path: str | Path, *, title: str = "") -> None:
         # The panel above has to bear what stands below this one.
         above = panels[panels.index(axes) - columns]
         above.tick_params(labelbottom=True)
-        above.set_xlabel("σ of the log-normal drift")
+        above.set_xlabel("σ of the drift")
     for axes in grid[-1]:
-        axes.set_xlabel("σ of the log-normal drift")
+        axes.set_xlabel("σ of the drift")
     for axes in grid[:, 0]:
         axes.set_ylabel("test accuracy")
     if title:

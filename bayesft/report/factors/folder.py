@@ -39,7 +39,7 @@ def report_factors(folder: Path) -> Found:
     write_csv(study, folder / TABLE)
     (folder / TEXT).write_text("\n".join(said) + "\n")
     if study.factors:
-        draw_factors(study, folder / FIGURE, title="Test accuracy under log-normal drift")
+        draw_factors(study, folder / FIGURE, title="Test accuracy under drift")
         show(f"Figure: {folder / FIGURE}")
     show(f"Table:  {folder / TABLE}", f"Runs:   {folder}")
     return found
