@@ -43,12 +43,13 @@ class SearchReport(Callback):
             report_search(sweep_dir, yaml.safe_load(results.read_text()))
 
 
-def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
+def report_search(sweep_dir: Path, results: dict[str, Any], *, quiet: bool = False) -> None:
     """Show the table, draw the figure and print the command of a finished search.
 
     Args:
         sweep_dir: of the search, or of the one training that searched.
         results: the content of its `optimization_results.yaml`.
+        quiet: draw the figure alone.
     """
     if results.get("best_folder") is None:
         return
@@ -61,6 +62,10 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
         baseline = "ERM" if _is_plain(first) else "trial 0"
         folders = {baseline: best} if first == best else folders | {baseline: first}
     curves = {name: _test_curve(folder) for name, folder in folders.items()}
+    figure = sweep_dir / "curves.png"
+    draw_curves(curves, figure, title="Test accuracy under log-normal drift")
+    if quiet:
+        return
     averaged = {name: curve.at(cfg.evaluation.sigmas) for name, curve in curves.items()}
     table = curve_table(curves, title=f"Test accuracy under drift (trial {results['best_trial']})")
     add_mean_row(table, averaged)
@@ -70,8 +75,6 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
         show(difference_line(paired_difference(ours, theirs), name, baseline))
     elif not alternating:
         show("No trial was better than the first.")
-    figure = sweep_dir / "curves.png"
-    draw_curves(curves, figure, title="Test accuracy under log-normal drift")
     # The config of a training that searched has the rates that it began with.
     rates = results["best_params"]["model.dropout"] if alternating else _rates(best)
     show(
