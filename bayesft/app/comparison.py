@@ -34,7 +34,9 @@ class ComparisonReport(StudyReport):
         seeds = [int(seed) for seed in values.get("seed", []) if seed.isdigit()]
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        plan = Plan(tuple(values.get("contender", [])), tuple(seeds))
+        # A contender can be given another name, to stand beside one of other settings.
+        names = values.get("comparison.contender", values.get("contender", []))
+        plan = Plan(tuple(names), tuple(seeds))
         Plan.read(folder).joined(plan).write(folder)
 
     def report(self, folder: Path) -> bool:

@@ -91,10 +91,18 @@ def report_search(sweep_dir: Path, results: dict[str, Any], *, quiet: bool = Fal
 def retrain_command(folder: Path) -> str:
     """Return the command that trains the network of the run in `folder` again."""
     overrides = yaml.safe_load((folder / OVERRIDES).read_text())
-    settings = yaml.safe_load((folder / SETTINGS).read_text())["hydra"]["overrides"]["hydra"]
-    # Where the configs that the others name are.
-    places = [each for each in settings if each.lstrip("+").startswith("hydra.searchpath=")]
-    return shlex.join(["python", "train.py", *places, *overrides])
+    settings = yaml.safe_load((folder / SETTINGS).read_text())
+    return shlex.join(["python", "train.py", *searchpath(settings), *overrides])
+
+
+def searchpath(settings: dict[str, Any]) -> list[str]:
+    """Return the overrides that say where the configs are which a run's other overrides name.
+
+    Args:
+        settings: Hydra's own of the run, the content of `.hydra/hydra.yaml`.
+    """
+    typed = settings["hydra"]["overrides"]["hydra"]
+    return [each for each in typed if each.lstrip("+").startswith("hydra.searchpath=")]
 
 
 def _again(folder: Path) -> list[str]:
