@@ -106,7 +106,7 @@ def found_contender(search: Path) -> FoundContender:
     }
     known = {*searched, *(f"model.{key}" for key in _OF_MODEL)}
     overrides = [
-        *searchpath(settings),
+        *searchpath(settings["hydra"]["overrides"]["hydra"]),
         f"model={choices['model']}",
         f"data={choices['data']}",
         *(each for each in typed if _is_common(each, known)),

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.folder import is_one_of_many
 from bayesft.app.publish import Report, publish
+from bayesft.app.report import searchpath
 from bayesft.errors import BayesFTError, reason_of
 from bayesft.report import show
 from bayesft.report.runs import FAILURE, Failure, write_failure
@@ -71,7 +72,8 @@ class StudyReport(Callback, ABC):
             missing = report.missing
             publish(report, config, folder)
         if missing:
-            overrides = [*config.hydra.overrides.task, f"hydra.sweep.dir={folder}"]
+            places = searchpath(config.hydra.overrides.hydra)
+            overrides = [*places, *config.hydra.overrides.task, f"hydra.sweep.dir={folder}"]
             show(
                 "",
                 "The same command in the same folder makes what is missing:",

@@ -1,6 +1,7 @@
 """What a person sees when a search has ended."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,17 +93,13 @@ def retrain_command(folder: Path) -> str:
     """Return the command that trains the network of the run in `folder` again."""
     overrides = yaml.safe_load((folder / OVERRIDES).read_text())
     settings = yaml.safe_load((folder / SETTINGS).read_text())
-    return shlex.join(["python", "train.py", *searchpath(settings), *overrides])
+    places = searchpath(settings["hydra"]["overrides"]["hydra"])
+    return shlex.join(["python", "train.py", *places, *overrides])
 
 
-def searchpath(settings: dict[str, Any]) -> list[str]:
-    """Return the overrides that say where the configs are which a run's other overrides name.
-
-    Args:
-        settings: Hydra's own of the run, the content of `.hydra/hydra.yaml`.
-    """
-    typed = settings["hydra"]["overrides"]["hydra"]
-    return [each for each in typed if each.lstrip("+").startswith("hydra.searchpath=")]
+def searchpath(overrides: Sequence[str]) -> list[str]:
+    """Return which of Hydra's own overrides say where the configs are that the others name."""
+    return [each for each in overrides if each.lstrip("+").startswith("hydra.searchpath=")]
 
 
 def _again(folder: Path) -> list[str]:

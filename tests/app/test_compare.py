@@ -168,6 +168,20 @@ def test_the_plan_is_what_was_asked_for(tmp_path, asked):
     assert Plan.read(tmp_path / "c") == Plan(("erm",), (4,))
 
 
+def test_a_contender_of_other_settings_joins_by_a_name_of_its_own(tmp_path, capsys):
+    folder = tmp_path / "c"
+    sweep(folder, "contender=dropout", "seed=4")
+    capsys.readouterr()
+    sweep(
+        folder, "contender=dropout", "comparison.contender=half", "model.dropout=0.5", "seed=4"
+    )  # fmt: skip
+    assert Plan.read(folder) == Plan(("dropout", "half"), (4,))
+    shown = capsys.readouterr().out
+    assert "2 ways to train" in shown
+    assert "Left out" not in shown
+    assert "Missing" not in shown
+
+
 def test_what_is_made_for_one_chip_leaves_its_accuracy_there(tmp_path, capsys):
     folder = tmp_path / "c"
     sweep(folder, "contender=erm,reram_v", "seed=0")
@@ -232,10 +246,11 @@ def test_a_contender_that_fails_leaves_the_others_and_the_report(tmp_path, capsy
     monkeypatch.setattr("bayesft.methods.SAM.offsets", fail)
     folder = tmp_path / "c"
     with pytest.raises(SystemExit) as end:
-        sweep(folder, "contender=erm,sam", "seed=0")
+        sweep(folder, "contender=erm,sam", "seed=0", f"hydra.searchpath=[file://{tmp_path}]")
     assert end.value.code == 1
     shown = capsys.readouterr().out
     assert "Missing: sam, seed 0: RuntimeError: it is steep" in shown
+    assert f"train.py -m 'hydra.searchpath=[file://{tmp_path}]' " in shown
     assert f"hydra.sweep.dir={folder}" in shown
     assert "it is steep" in (folder / "comparison.html").read_text(encoding="utf-8")
 

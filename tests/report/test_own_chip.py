@@ -53,12 +53,14 @@ def test_the_mean_on_the_own_chip_has_the_error_over_seeds(tmp_path):
 def test_it_is_told_with_what_it_cannot_be_compared_with(tmp_path, capsys):
     report_comparison(made_for_one_chip(tmp_path))
     shown = capsys.readouterr().out
-    assert "0.930 ± 0.012" in shown
+    [row] = [line for line in shown.splitlines() if line.lstrip().startswith("own chip")]
+    assert row.split() == ["own", "chip,", "σ", "0.7", "0.930", "±", "0.012"]
+    assert all(len(line) <= 80 for line in shown.splitlines() if "±" in line and " 3 " in line)
     told = "the one chip that a contender was made for (reram_v at σ = 0.7)"
     page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
     for text in (shown, page):
         assert told in text
-        assert "cannot be compared with the other columns" in text
+        assert "cannot be compared with the other numbers" in text
     assert '<th scope="col">own chip</th>' in page
     assert "0.930 <small>± 0.012</small>" in page
     with open(tmp_path / "comparison.csv", newline="") as file:

@@ -29,7 +29,7 @@ def has_own_chips(runs: Mapping[str, Sequence[Run]]) -> bool:
 
 
 def own_chip_note(runs: Mapping[str, Sequence[Run]]) -> str:
-    """Return what the column of own chips is, and is not; nothing if there is none."""
+    """Return what the numbers on own chips are, and are not; nothing if there are none."""
     if not has_own_chips(runs):
         return ""
     parts = []
@@ -42,7 +42,7 @@ def own_chip_note(runs: Mapping[str, Sequence[Run]]) -> str:
         parts.append(f"{name}{at}{few}")
     return (
         f"Own chip: the accuracy on the one chip that a contender was made for "
-        f"({'; '.join(parts)}), ± one standard error over seeds. It is of one chip and one σ: it "
-        "cannot be compared with the other columns, which are means over chips that no training "
+        f"({'; '.join(parts)}), ± one standard error over seeds. It is of one chip and one σ, and "
+        "cannot be compared with the other numbers, which are means over chips that no training "
         "has seen."
     )

@@ -160,6 +160,9 @@ def _config(found: Found, name: str) -> Element:
     base = found.runs.get(found.comparison.baseline)
     target = _text(_class(run.config["method"]))
     parts = [f"<summary>{_named(found.comparison, name)} <span>{target}</span></summary>"]
+    if source := run.config.get("found"):
+        told = f"Trial {source.get('trial')} of the search in {source.get('folder')}."
+        parts.append(f"<p>{_text(told)}</p>")
     if base and name != found.comparison.baseline:
         parts.append(_changes(run, base[0], found.comparison.baseline))
     parts += [

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from bayesft.report.compare.comparison import Comparison
-from bayesft.report.compare.own_chip import has_own_chips, own_chip
+from bayesft.report.compare.own_chip import own_chip, own_chip_sigma
 from bayesft.report.compare.runs import Run
 from bayesft.report.cost import Cost
 from bayesft.report.estimate import Estimate
@@ -49,12 +49,9 @@ def leader_sentence(comparison: Comparison) -> str:
 
 
 def comparison_table(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> Table:
-    """Return a table for a terminal, a row per contender."""
+    """Return a table for a terminal: a row per contender, and one for a chip of its own."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     heads = ["", "n", "no drift", "mean", f"− {comparison.baseline}", "5 %", "time"]
-    own_chips = has_own_chips(runs)
-    if own_chips:
-        heads.append("own chip")
     for name in heads:
         table.add_column(name, justify="right" if name else "left")
     for name in comparison.contenders:
@@ -68,9 +65,12 @@ def comparison_table(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) 
             _shown(gain, "+"),
             f"{comparison.quantile05(name).value:.3f}",
             duration(mean_cost(runs[name])[1]),
-            *([_shown(own_chip(runs[name]))] if own_chips else []),
             style="bold" if name == comparison.best else None,
         )
+        if (own := own_chip(runs[name])) is not None:
+            sigma = own_chip_sigma(runs[name])
+            at = "" if sigma is None else f", σ {sigma:g}"
+            table.add_row(f"  own chip{at}", "", "", own.text(), style="dim")
     return table
 
 
