@@ -1,13 +1,18 @@
 """A W&B logger that works without a key or a network, and says so."""
 
 import logging
+import math
 import os
 import shlex
 import socket
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import WandbLogger
+
+from bayesft.report.sheet import Sheet
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +20,7 @@ _PATIENCE_SECONDS = 3.0
 
 
 class WandbRunLogger(WandbLogger):
-    """Lightning's `WandbLogger`, one W&B run for each training.
+    """Lightning's `WandbLogger`, one W&B run for each training, and for a study's report.
 
     It goes offline by itself where no key is set or the server does not answer,
     logs why and how to upload the run later. `WANDB_MODE` decides if it is set.
@@ -38,10 +43,40 @@ class WandbRunLogger(WandbLogger):
             )
         super().__init__(**settings)
 
+    def log_report(
+        self,
+        name: str,
+        sheets: Mapping[str, Sheet],
+        figures: Mapping[str, Path],
+        pages: Mapping[str, Path],
+    ) -> None:
+        """Show a study's report: sheets as tables, figures, and pages as they are.
+
+        Args:
+            name: what its parts stand under.
+            sheets: by name.
+            figures: picture files, by name.
+            pages: HTML files, by name.
+        """
+        import wandb
+
+        content: dict[str, Any] = {}
+        for each, sheet in sheets.items():
+            rows = [[_known(cell) for cell in row] for row in sheet.rows]
+            content[f"{name}/{each}"] = wandb.Table(columns=list(sheet.head), data=rows)
+        content |= {f"{name}/{k}": wandb.Image(str(path)) for k, path in figures.items()}
+        # A page has its own style.
+        content |= {f"{name}/{k}": wandb.Html(str(path), inject=False) for k, path in pages.items()}
+        self.experiment.log(content)
+
     def close(self) -> None:
         """End the run, so that the next training in this process starts one of its own."""
         if self._experiment is not None:
             self._experiment.finish()
+
+
+def _known(cell: Any) -> Any:
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
 
 
 def offline_reason() -> str | None:

@@ -8,8 +8,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from bayesft.app.multirun import StudyReport
+from bayesft.app.publish import Report
 from bayesft.report import show
 from bayesft.report.compare import MixedRunsError, Plan, report_comparison
+from bayesft.report.compare.folder import FIGURE, PAGE
+from bayesft.report.compare.sheets import contenders_sheet, runs_sheet
 
 
 class ComparisonReport(StudyReport):
@@ -34,13 +37,25 @@ class ComparisonReport(StudyReport):
         seeds = [int(seed) for seed in values.get("seed", []) if seed.isdigit()]
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        plan = Plan(tuple(values.get("contender", [])), tuple(seeds))
+        # A contender can be given another name, to stand beside one of other settings.
+        names = values.get("comparison.contender", values.get("contender", []))
+        plan = Plan(tuple(names), tuple(seeds))
         Plan.read(folder).joined(plan).write(folder)
 
-    def report(self, folder: Path) -> bool:
+    def report(self, folder: Path) -> Report:
         try:
-            return bool(report_comparison(folder).missing)
+            found = report_comparison(folder)
         except MixedRunsError as error:
             # More runs would not mend it.
             show(str(error))
             raise SystemExit(1) from error
+        return Report(
+            "comparison",
+            bool(found.missing),
+            {
+                "contenders": contenders_sheet(found.comparison, found.runs),
+                "runs": runs_sheet(found.runs),
+            },
+            {"curves": folder / FIGURE},
+            {"page": folder / PAGE},
+        )

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from bayesft.app.multirun import StudyReport
+from bayesft.app.publish import Report
 from bayesft.report.factors import report_factors
+from bayesft.report.factors.folder import FIGURE
+from bayesft.report.factors.text import settings_sheet
 
 
 class FactorReport(StudyReport):
@@ -11,5 +14,8 @@ class FactorReport(StudyReport):
 
     nodes = ("factor", "baseline")
 
-    def report(self, folder: Path) -> bool:
-        return bool(report_factors(folder).missing)
+    def report(self, folder: Path) -> Report:
+        found = report_factors(folder)
+        figures = {"factors": folder / FIGURE} if found.study.factors else {}
+        sheets = {"settings": settings_sheet(found.study)}
+        return Report("factors", bool(found.missing), sheets, figures)

@@ -1,5 +1,6 @@
 """The folder of a run: its files, and whether it can be written to."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,16 @@ TEST_CURVE = "test_curve.json"
 
 WEIGHTS = "weights.ckpt"
 """The weights that a trial kept."""
+
+
+def write_config(cfg: DictConfig, folder: Path) -> None:
+    """Leave `cfg` in the folder of its run with nothing left to resolve.
+
+    A run that goes on writes it again: one that is killed meanwhile must not have half of it.
+    """
+    temporary = folder / f".{CONFIG}.{os.getpid()}"
+    OmegaConf.save(cfg, temporary, resolve=True)
+    os.replace(temporary, folder / CONFIG)
 
 
 class RunFolder(Callback):

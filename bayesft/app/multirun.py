@@ -12,6 +12,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.folder import is_one_of_many
+from bayesft.app.publish import Report, publish
+from bayesft.app.report import searchpath
 from bayesft.errors import BayesFTError, reason_of
 from bayesft.report import show
 from bayesft.report.runs import FAILURE, Failure, write_failure
@@ -30,8 +32,8 @@ class StudyReport(Callback, ABC):
     """The nodes of a run's config that say which of the study's it is."""
 
     @abstractmethod
-    def report(self, folder: Path) -> bool:
-        """Report on the runs in `folder`, and return whether some are missing.
+    def report(self, folder: Path) -> Report:
+        """Report on the runs in `folder`, and return what was written.
 
         Raises:
             BayesFTError: there is nothing to report on.
@@ -62,12 +64,16 @@ class StudyReport(Callback, ABC):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         try:
-            missing = self.report(folder)
+            report = self.report(folder)
         except BayesFTError as error:
             show(str(error))
             missing = True
+        else:
+            missing = report.missing
+            publish(report, config, folder)
         if missing:
-            overrides = [*config.hydra.overrides.task, f"hydra.sweep.dir={folder}"]
+            places = searchpath(config.hydra.overrides.hydra)
+            overrides = [*places, *config.hydra.overrides.task, f"hydra.sweep.dir={folder}"]
             show(
                 "",
                 "The same command in the same folder makes what is missing:",

@@ -1,7 +1,7 @@
 """What a person sees when a search has ended."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,13 @@ class SearchReport(Callback):
             report_search(sweep_dir, yaml.safe_load(results.read_text()))
 
 
-def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
+def report_search(sweep_dir: Path, results: dict[str, Any], *, quiet: bool = False) -> None:
     """Show the table, draw the figure and print the command of a finished search.
 
     Args:
         sweep_dir: of the search, or of the one training that searched.
         results: the content of its `optimization_results.yaml`.
+        quiet: draw the figure alone.
     """
     if results.get("best_folder") is None:
         return
@@ -64,6 +65,11 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
         folders = {baseline: best} if first == best else folders | {baseline: first}
     curves = {name: _test_curve(folder) for name, folder in folders.items()}
     score = score_title(cfg)
+    figure = sweep_dir / "curves.png"
+    draw_curves(curves, figure, title=f"Test {score} under drift", score=score)
+    picture = _side_by_side(folders, sweep_dir)
+    if quiet:
+        return
     averaged = {name: curve.at(cfg.evaluation.sigmas) for name, curve in curves.items()}
     table = curve_table(curves, title=f"Test {score} under drift (trial {results['best_trial']})")
     add_mean_row(table, averaged)
@@ -73,9 +79,6 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
         show(difference_line(paired_difference(ours, theirs), name, baseline))
     elif not alternating:
         show("No trial was better than the first.")
-    figure = sweep_dir / "curves.png"
-    draw_curves(curves, figure, title=f"Test {score} under drift", score=score)
-    picture = _side_by_side(folders, sweep_dir)
     # The config of a training that searched has the rates that it began with.
     rates = results["best_params"]["model.dropout"] if alternating else _rates(best)
     show(
@@ -93,10 +96,14 @@ def report_search(sweep_dir: Path, results: dict[str, Any]) -> None:
 def retrain_command(folder: Path) -> str:
     """Return the command that trains the network of the run in `folder` again."""
     overrides = yaml.safe_load((folder / OVERRIDES).read_text())
-    settings = yaml.safe_load((folder / SETTINGS).read_text())["hydra"]["overrides"]["hydra"]
-    # Where the configs that the others name are.
-    places = [each for each in settings if each.lstrip("+").startswith("hydra.searchpath=")]
+    settings = yaml.safe_load((folder / SETTINGS).read_text())
+    places = searchpath(settings["hydra"]["overrides"]["hydra"])
     return shlex.join(["python", "train.py", *places, *overrides])
+
+
+def searchpath(overrides: Sequence[str]) -> list[str]:
+    """Return which of Hydra's own overrides say where the configs are that the others name."""
+    return [each for each in overrides if each.lstrip("+").startswith("hydra.searchpath=")]
 
 
 def _again(folder: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.folder import CONFIG, TEST_CURVE
@@ -56,8 +57,7 @@ def recorded_score(cfg: DictConfig) -> float | None:
 def _check_is_the_same(cfg: DictConfig, folder: Path) -> None:
     """Raise `SettingError` unless the run in `folder` has the settings of `cfg`."""
     ours, theirs = (
-        OmegaConf.to_container(each, resolve=True)
-        for each in (cfg, OmegaConf.load(folder / CONFIG))
+        OmegaConf.to_container(each, resolve=True) for each in (cfg, _config_in(folder))
     )
     found = difference(
         recipe(ours) | {"seed": ours["seed"]}, recipe(theirs) | {"seed": theirs["seed"]}
@@ -69,3 +69,16 @@ def _check_is_the_same(cfg: DictConfig, folder: Path) -> None:
             + "\n(asked for, not what is there). Give the settings that it has, or another folder: "
             "hydra.run.dir, or hydra.sweep.dir with -m."
         )
+
+
+def _config_in(folder: Path) -> DictConfig:
+    try:
+        config = OmegaConf.load(folder / CONFIG)
+    except (OSError, yaml.YAMLError):
+        config = None
+    if isinstance(config, DictConfig) and "seed" in config:
+        return config
+    raise SettingError(
+        f"{folder / CONFIG} cannot be read or is not whole, and so it cannot be told whether the "
+        f"run there is the one that is asked for. Move {folder} elsewhere, or give another folder."
+    )

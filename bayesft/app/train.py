@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from bayesft.app.build import build_data, build_module, build_trainer, check
 from bayesft.app.cost import TrainingCost
 from bayesft.app.errors import told_plainly
-from bayesft.app.folder import CONFIG, TEST_CURVE, is_one_of_many
+from bayesft.app.folder import TEST_CURVE, is_one_of_many, write_config
 from bayesft.app.measure import score_title
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
@@ -23,6 +23,7 @@ from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, read_state
 from bayesft.report import curve_table, show
 from bayesft.report.results import RESULTS
+from bayesft.report.scores import write_scores
 from bayesft.robustness import Curve
 
 log = logging.getLogger(__name__)
@@ -50,14 +51,17 @@ def train(cfg: DictConfig) -> float | None:
     if cfg.resume and (recorded := recorded_score(cfg)) is not None:
         log.info("%s has been trained already", cfg.paths.output_dir)
         return recorded
-    with fitted(cfg) as run:
-        run.trainer.test(run.module, datamodule=run.data, verbose=False)
-        score = run.trainer.callback_metrics.get(f"test/drift_{run.module.task.name}")
     folder = Path(cfg.paths.output_dir)
+    with fitted(cfg) as run:
+        measured = run.trainer.test(run.module, datamodule=run.data, verbose=False)
+        score = run.trainer.callback_metrics.get(f"test/drift_{run.module.task.name}")
+        if run.trainer.is_global_zero:
+            # Lightning gives them by loader.
+            write_scores({k: v for each in measured for k, v in each.items()}, folder)
     curve = folder / TEST_CURVE
     results = folder / RESULTS
     if results.exists() and curve.exists():
-        report_search(folder, yaml.safe_load(results.read_text()))
+        report_search(folder, yaml.safe_load(results.read_text()), quiet=is_one_of_many())
     elif curve.exists() and not is_one_of_many():
         title = f"Test {score_title(cfg)} under drift"
         show(curve_table({"test": Curve.from_json(curve)}, title=title))
@@ -74,7 +78,7 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
     folder = Path(cfg.paths.output_dir)
     given, cfg = cfg, shortened(taken_up(cfg))
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(given, folder / CONFIG, resolve=True)
+    write_config(given, folder)
     if cfg.seed is not None:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
     data = build_data(cfg)

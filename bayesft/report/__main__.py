@@ -8,6 +8,7 @@ from bayesft.errors import BayesFTError, SettingError
 from bayesft.report.compare import is_comparison, report_comparison
 from bayesft.report.factors import is_study, report_factors
 from bayesft.report.results import RESULTS
+from bayesft.report.runs import damaged
 
 _EXPECTED = (
     "Expected the folder of `python train.py -m experiment=compare` or `python train.py -m "
@@ -40,10 +41,14 @@ def report(folder: Path) -> None:
     elif (folder / RESULTS).exists():
         raise SettingError(
             f"{folder} is the folder of a search, which reports when it ends. The command that "
-            f"started it, with hydra.sweep.dir={folder}, shows the report again."
+            f"started it, with hydra.sweep.dir={folder}, shows the report again. To compare what "
+            f"it found with other ways to train: python -m bayesft.contender {folder} <name>."
         )
     else:
-        raise SettingError(f"{folder} holds no run of a comparison or a factor study. {_EXPECTED}")
+        raise SettingError(
+            f"{folder} holds no run of a comparison or a factor study. {_EXPECTED}"
+            + "".join(f"\n  {reason}" for reason in damaged(folder).values())
+        )
 
 
 if __name__ == "__main__":

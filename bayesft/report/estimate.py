@@ -46,8 +46,3 @@ class Estimate:
         """Return `0.712 ± 0.004`, or the value alone where there is no error."""
         value = f"{self.value:{sign}.3f}"
         return value if math.isnan(self.stderr) else f"{value} ± {self.stderr:.3f}"
-
-
-def csv_cell(value: object) -> object:
-    """Return `value` for a cell of a CSV file: nothing in place of NaN."""
-    return "" if isinstance(value, float) and math.isnan(value) else value

@@ -1,5 +1,6 @@
 """The runs of a multirun, read from its folder: configs, curves and failures."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from bayesft.errors import BayesFTError, SettingError
 from bayesft.robustness import Curve
 
 FAILURE = "failure.yaml"
+
+# What the config of each run has, from its beginning to its end.
+_EVERY_RUN = ("seed", "model", "data", "evaluation", "trainer")
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,36 @@ def write_failure(folder: Path, failure: Failure) -> None:
 
 
 def failures_of(folder: Path, node: str) -> Iterator[dict[str, Any]]:
-    """Yield what `write_failure` left of the runs below `folder` that have the config node."""
+    """Yield what `write_failure` left of the runs below `folder` that have the config node.
+
+    One that cannot be read tells nothing: its run is as one that was stopped.
+    """
     for path in sorted(folder.rglob(FAILURE)):
-        if node in (content := read_mapping(path)):
-            yield content
+        with contextlib.suppress(SettingError):
+            if node in (content := read_mapping(path)):
+                yield content
 
 
 def configs_of(folder: Path, node: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield folder and config of each run below `folder` whose config has the node."""
-    for path in sorted(folder.rglob("config.yaml")):
-        # Not Hydra's own in `.hydra`, where nothing is resolved.
-        if path.parent.name != ".hydra" and node in (config := read_mapping(path)):
-            yield path.parent, config
+    """Yield folder and config of each run below `folder` whose config has the node.
+
+    Those that `damaged` tells of are left out.
+    """
+    for run in _runs_below(folder):
+        with contextlib.suppress(SettingError):
+            if (config := _config(run)).get(node):
+                yield run, config
+
+
+def damaged(folder: Path) -> dict[Path, str]:
+    """Return the runs below `folder` whose config cannot be read, and why in one line."""
+    reasons = {}
+    for run in _runs_below(folder):
+        try:
+            _config(run)
+        except SettingError as error:
+            reasons[run] = " ".join(str(error).split())
+    return reasons
 
 
 def curve_of(folder: Path, sigmas: Sequence[float]) -> tuple[Curve | None, str]:
@@ -65,6 +87,28 @@ def curve_of(folder: Path, sigmas: Sequence[float]) -> tuple[Curve | None, str]:
     except BayesFTError as error:
         return None, str(error)
     return curve, ""
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    # Hydra's own configs have nothing resolved, and W&B's a form of its own.
+    paths = (path.relative_to(folder) for path in sorted(folder.rglob("config.yaml")))
+    return [folder / path.parent for path in paths if not {".hydra", "wandb"} & {*path.parts}]
+
+
+def _config(run: Path) -> dict[str, Any]:
+    """Return the config of a run.
+
+    Raises:
+        SettingError: it cannot be read, or is the beginning of one: a file that was cut can be
+            YAML all the same.
+    """
+    path = run / "config.yaml"
+    config = read_mapping(path)
+    # What is there is whole, be it a run of ours or a file of somebody else's.
+    lacking = [part for part in _EVERY_RUN if part not in config]
+    if not config or 0 < len(lacking) < len(_EVERY_RUN):
+        raise SettingError(f"{path} is not whole: it lacks {', '.join(lacking)}.")
+    return config
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from bayesft.app.train import train
 from bayesft.report.compare import Plan
 from bayesft.report.cost import Cost
 from bayesft.report.recipe import difference, recipe
+from bayesft.report.scores import read_scores
 from bayesft.robustness import Curve
 from tests.helpers.app import CONF, ROOT, SMALL, composed
 
@@ -168,6 +169,63 @@ def test_the_plan_is_what_was_asked_for(tmp_path, asked):
     assert Plan.read(tmp_path / "c") == Plan(("erm",), (4,))
 
 
+def test_a_contender_of_other_settings_joins_by_a_name_of_its_own(tmp_path, capsys):
+    folder = tmp_path / "c"
+    sweep(folder, "contender=dropout", "seed=4")
+    capsys.readouterr()
+    sweep(
+        folder, "contender=dropout", "comparison.contender=half", "model.dropout=0.5", "seed=4"
+    )  # fmt: skip
+    assert Plan.read(folder) == Plan(("dropout", "half"), (4,))
+    shown = capsys.readouterr().out
+    assert "2 ways to train" in shown
+    assert "Left out" not in shown
+    assert "Missing" not in shown
+
+
+def test_what_is_made_for_one_chip_leaves_its_accuracy_there(tmp_path, capsys):
+    folder = tmp_path / "c"
+    sweep(folder, "contender=erm,reram_v", "seed=0")
+    own, erm = (read_scores(folder / name / "seed-0") for name in ("reram_v", "erm"))
+    assert 0 < own["test/own_chip_acc"] <= 1
+    assert "test/own_chip_acc" not in erm
+    assert erm["test/drift_acc"] == pytest.approx(
+        Curve.from_json(folder / "erm" / "seed-0" / "test_curve.json")
+        .at(composed(tmp_path).evaluation.sigmas)
+        .mean
+    )
+    assert "(reram_v at σ = 0.9)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_contender_that_searches_shows_no_tables_of_its_own(tmp_path, capfd):
+    folder = tmp_path / "c"
+    sweep(
+        folder, "contender=bayesft", "seed=0", "trainer.max_epochs=20",
+        "callbacks.dropout_search.trials=3",
+    )  # fmt: skip
+    run = folder / "bayesft" / "seed-0"
+    shown = "".join(capfd.readouterr())
+    assert "MLP on Digits: 1 ways to train" in shown
+    for words in ("Test accuracy under drift", "Train it again", "trial   0", "Results:"):
+        assert words not in shown
+    # It is all in the run's folder.
+    assert (run / "curves.png").exists()
+    assert "trial   0" in (run / "train.log").read_text()
+
+
+def test_a_run_whose_config_was_cut_is_told_and_not_trained_over(tmp_path, capsys):
+    folder = tmp_path / "c"
+    sweep(folder, "contender=erm", "seed=0,1")
+    (folder / "erm" / "seed-1" / "config.yaml").write_text("")
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        sweep(folder, "contender=erm", "seed=0,1")
+    shown = capsys.readouterr().out
+    assert f"{folder / 'erm' / 'seed-1' / 'config.yaml'} cannot be read or is not whole" in shown
+    assert "Missing: erm, seed 1: SettingError" in shown or "erm, seed 1: CommandError" in shown
+    assert (folder / "comparison.html").exists()
+
+
 def test_a_folder_of_other_data_is_refused_and_nothing_is_written(tmp_path, capsys):
     folder = tmp_path / "c"
     sweep(folder, "contender=erm", "seed=0")
@@ -189,10 +247,11 @@ def test_a_contender_that_fails_leaves_the_others_and_the_report(tmp_path, capsy
     monkeypatch.setattr("bayesft.methods.SAM.offsets", fail)
     folder = tmp_path / "c"
     with pytest.raises(SystemExit) as end:
-        sweep(folder, "contender=erm,sam", "seed=0")
+        sweep(folder, "contender=erm,sam", "seed=0", f"hydra.searchpath=[file://{tmp_path}]")
     assert end.value.code == 1
     shown = capsys.readouterr().out
     assert "Missing: sam, seed 0: RuntimeError: it is steep" in shown
+    assert f"train.py -m 'hydra.searchpath=[file://{tmp_path}]' " in shown
     assert f"hydra.sweep.dir={folder}" in shown
     assert "it is steep" in (folder / "comparison.html").read_text(encoding="utf-8")
 

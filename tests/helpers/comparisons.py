@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from bayesft.report.cost import Cost
+from bayesft.report.scores import OWN_CHIP, write_scores
 from bayesft.robustness import Curve, CurvePoint
 
 SIGMAS = (0.3, 0.6)
@@ -30,6 +31,7 @@ def add(
     *,
     seconds: float | None = 60.0,
     chips: Sequence[float] = (0.0, 0.0),
+    own_chip: float | None = None,
     **settings: Any,
 ) -> Path:
     """Write a run; without a score it was stopped. `settings` are of the config, by part."""
@@ -52,10 +54,12 @@ def add(
         "callbacks": {"model_checkpoint": {"monitor": "val/drift_acc", "mode": "max"}},
     }
     for part, values in settings.items():
-        config[part] = config[part] | values
+        config[part] = config.get(part, {}) | values
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     if score is not None:
         curve(score, chips=chips).to_json(run / "test_curve.json")
         if seconds is not None:
             Cost(10, 1, seconds, "a machine", 1).write(run)
+    if own_chip is not None:
+        write_scores({"test/acc": 0.9, OWN_CHIP: own_chip}, run)
     return run

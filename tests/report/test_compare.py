@@ -13,13 +13,12 @@ from bayesft.errors import SettingError
 from bayesft.report.compare import Comparison
 from bayesft.report.compare.figure import draw_comparison
 from bayesft.report.compare.runs import read_comparison
+from bayesft.report.compare.sheets import contenders_sheet, runs_sheet
 from bayesft.report.compare.text import (
     caption,
     comparison_table,
     duration,
     leader_sentence,
-    write_csv,
-    write_runs_csv,
 )
 from tests.helpers.comparisons import SIGMAS, add, curve
 
@@ -166,7 +165,7 @@ def test_the_caption_says_what_stands_behind_the_error(found):
 
 
 def test_the_files_have_the_numbers_of_the_table(found, tmp_path):
-    write_csv(found.comparison, found.runs, tmp_path / "c.csv")
+    contenders_sheet(found.comparison, found.runs).write(tmp_path / "c.csv")
     with open(tmp_path / "c.csv", newline="") as file:
         erm, sam = csv.DictReader(file)
     assert (erm["contender"], erm["seeds"], erm["difference"]) == ("erm", "0 1 2", "")
@@ -177,7 +176,7 @@ def test_the_files_have_the_numbers_of_the_table(found, tmp_path):
     assert float(sam["accuracy_0"]) == pytest.approx(0.9)
     assert float(sam["seconds"]) == pytest.approx(101)
     assert (sam["epochs"], sam["passes_per_step"]) == ("10", "1")
-    write_runs_csv(found.runs, tmp_path / "r.csv")
+    runs_sheet(found.runs).write(tmp_path / "r.csv")
     with open(tmp_path / "r.csv", newline="") as file:
         rows = [*csv.DictReader(file)]
     assert len(rows) == 2 * 3 * 3

@@ -110,6 +110,14 @@ def test_the_configs_are_there_with_what_differs(page):
     assert "hidden:" in page
 
 
+def test_what_a_search_found_says_which(tmp_path):
+    add(tmp_path, "erm")
+    add(tmp_path, "mine", found={"folder": "outputs/search/1", "trial": 17, "objective_seed": 2})
+    report_comparison(tmp_path)
+    page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    assert Page(page).of("p").count("Trial 17 of the search in outputs/search/1.") == 1
+
+
 def test_what_comes_from_elsewhere_is_escaped(tmp_path):
     add(tmp_path, "erm", method={"note": EVIL})
     run = add(tmp_path, "sam", method={"note": EVIL[::-1]})

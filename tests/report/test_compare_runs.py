@@ -121,7 +121,11 @@ def test_seeds_of_another_recipe_are_left_out(tmp_path):
     add(tmp_path, "erm", 1, method={"_target_": "bayesft.methods.SAM"})
     found = read_comparison(tmp_path)
     [line] = found.left_out
-    assert line.startswith("erm/seed-1: method._target_: bayesft.methods.SAM, not bayesft.")
+    assert line == (
+        "erm/seed-1: another erm than in erm/seed-0, and one contender has one way to train "
+        "(method._target_: bayesft.methods.SAM, not bayesft.methods.ERM). Give it a name of its "
+        "own: comparison.contender=<name>"
+    )
     assert found.comparison.seeds("erm") == [0]
 
 
@@ -131,6 +135,59 @@ def test_a_second_run_of_the_same_is_left_out(tmp_path):
     found = read_comparison(tmp_path)
     assert found.comparison.mean("erm").value == pytest.approx(0.5)
     assert found.left_out == ("b/erm/seed-0: a second run of erm, seed 0",)
+
+
+def test_runs_that_differ_in_the_same_are_one_line(tmp_path):
+    add(tmp_path / "a", "noise_injection", 0, method={"sigma": 0.6})
+    for seed in (1, 2):
+        add(tmp_path / "b", "noise_injection", seed, method={"sigma": 0.9})
+    [line] = read_comparison(tmp_path).left_out
+    assert line.startswith(
+        "b/noise_injection/seed-1 and 1 more: another noise_injection than in a/"
+    )
+    assert "(method.sigma: 0.9, not 0.6)" in line
+
+
+def test_what_a_search_found_on_the_test_s_chips_is_left_out(tmp_path):
+    add(tmp_path, "erm")
+    add(tmp_path, "fair", found={"folder": "s", "objective_seed": 2})
+    add(tmp_path, "spoilt", found={"folder": "s", "objective_seed": 3})
+    found = read_comparison(tmp_path)
+    assert found.comparison.contenders == ["erm", "fair"]
+    [line] = found.left_out
+    assert line.startswith("spoilt/seed-0: found.objective_seed is 3, as evaluation.test.seed")
+
+
+@pytest.mark.parametrize("content", ["{", "", "seed: 0\nmodel: {_target_: bayesft.mod}\n", "- 1\n"])
+def test_a_run_whose_config_was_cut_is_told_and_the_others_are_reported(tmp_path, capsys, content):
+    add(tmp_path, "erm", 0, 0.5)
+    add(tmp_path, "erm", 1, 0.6)
+    add(tmp_path, "sam", 0, 0.6)
+    (add(tmp_path, "sam", 1, 0.7) / "config.yaml").write_text(content)
+    found = report_comparison(tmp_path)
+    assert found.comparison.seeds("sam") == [0]
+    assert found.missing == ("sam, seed 1: its config.yaml cannot be read",)
+    [line] = found.left_out
+    assert line.startswith(f"sam/seed-1: {tmp_path / 'sam' / 'seed-1' / 'config.yaml'} ")
+    assert "cannot be read" in line or "is not whole: it lacks" in line
+    assert "\n" not in line
+    assert "Left out: sam/seed-1" in capsys.readouterr().out
+
+
+def test_what_others_keep_beside_the_runs_is_no_run(tmp_path):
+    for part in ("wandb/run-1/files", ".hydra"):
+        folder = add(tmp_path, "erm", seed=len(part)) / part
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text("comparison: {value: {contender: erm}}\n")
+    found = read_comparison(tmp_path)
+    assert len(found.runs["erm"]) == 2
+    assert found.left_out == ()
+
+
+def test_a_failure_that_cannot_be_read_is_a_run_that_was_stopped(tmp_path):
+    add(tmp_path, "erm")
+    (add(tmp_path, "sam", score=None) / "failure.yaml").write_text("{")
+    assert read_comparison(tmp_path).missing == ("sam, seed 0: stopped before its end",)
 
 
 def test_a_run_that_was_tuned_on_the_test_s_chips_is_left_out(tmp_path):
@@ -180,7 +237,7 @@ def test_which_weights_were_tested():
         (lambda folder: folder.rmdir(), "There is no folder"),
         (lambda folder: None, "holds no run of a comparison or a factor study. Expected"),
         (lambda f: (f / "optimization_results.yaml").write_text("{}"), "is the folder of a search"),
-        (lambda f: (f / "config.yaml").write_text("{"), "cannot be read"),
+        (lambda f: (f / "config.yaml").write_text("{"), r"holds no run.*\n  .*cannot be read"),
     ],
 )
 def test_the_command_says_what_a_folder_lacks(tmp_path, monkeypatch, prepare, words):

@@ -101,6 +101,16 @@ def test_without_a_baseline_there_is_no_study(tmp_path):
         read_study(tmp_path)
 
 
+def test_a_run_whose_config_was_cut_is_told_and_the_others_are_reported(tmp_path):
+    add(tmp_path)
+    run = add(tmp_path, norm="batch")
+    (run / "config.yaml").write_text("seed: 0\nfactor: {norm: batch}\n")
+    found = read_study(tmp_path)
+    [line] = found.left_out
+    assert line.startswith(f"{run}: ")
+    assert line.endswith("is not whole: it lacks model, data, evaluation, trainer.")
+
+
 def test_other_folders_are_no_study(tmp_path):
     assert not is_study(tmp_path)
     (tmp_path / "config.yaml").write_text("seed: 0\n")

@@ -18,7 +18,7 @@ from bayesft.report.factors.text import (
     factor_sentence,
     factor_table,
     leader_sentence,
-    write_csv,
+    settings_sheet,
 )
 from bayesft.robustness import Curve, CurvePoint
 
@@ -168,7 +168,7 @@ def test_the_table_has_every_level():
 
 
 def test_the_file_has_the_numbers_of_the_table(tmp_path):
-    write_csv(study(norm_batch=-0.2), tmp_path / "f.csv")
+    settings_sheet(study(norm_batch=-0.2)).write(tmp_path / "f.csv")
     with open(tmp_path / "f.csv", newline="") as file:
         first, batch = csv.DictReader(file)
     assert (first["setting"], first["difference"], batch["level"]) == ("baseline", "", "batch")

@@ -29,8 +29,8 @@ def check_is_one(folder: Path, runs: Sequence[Run]) -> None:
         for run, each in zip(runs, recipes, strict=True):
             groups.setdefault(str(each.get(key, "not set")), []).append(run)
         if len(groups) > 1:
-            told = (f"{v} in {_told(of)}" for v, of in groups.items())
-            lines.append(f"{key}: {', '.join(told)}")
+            where = (f"{v} in {told(of)}" for v, of in groups.items())
+            lines.append(f"{key}: {', '.join(where)}")
     if lines:
         # Another class brings other settings with it, which say nothing more.
         classes = [line for line in lines if line.split(":")[0].endswith("_target_")]
@@ -44,7 +44,8 @@ def check_is_one(folder: Path, runs: Sequence[Run]) -> None:
         )
 
 
-def _told(runs: Sequence[Run]) -> str:
+def told(runs: Sequence[Run]) -> str:
+    """Return which runs they are: the first one's folder, and how many more."""
     more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
     return f"{runs[0].folder}{more}"
 
@@ -62,6 +63,8 @@ def spoilt(config: Mapping[str, Any]) -> list[str]:
         for name, callback in (config.get("callbacks") or {}).items()
         if isinstance(callback, Mapping)
     }
+    if (config.get("found") or {}).get("objective_seed") is not None:
+        tuned["found.objective_seed"] = config["found"]["objective_seed"]
     test = evaluation.get("test", {}).get("seed")
     return [
         f"{key} is {seed}, as evaluation.test.seed: it was tuned on the test's chips"
@@ -84,8 +87,8 @@ def unequal(runs: Mapping[str, Sequence[Run]]) -> list[str]:
     for key in dict.fromkeys(k for each in firsts.values() for k in each):
         values = {name: each.get(key) for name, each in firsts.items()}
         if key.startswith("trainer.") and len({*map(str, values.values())}) > 1:
-            told = ", ".join(f"{value} for {name}" for name, value in values.items())
-            lines.append(f"Not the same for all: {key} is {told}.")
+            each = ", ".join(f"{value} for {name}" for name, value in values.items())
+            lines.append(f"Not the same for all: {key} is {each}.")
     costs = [run.cost for of_name in runs.values() for run in of_name if run.cost is not None]
     machines = dict.fromkeys(f"{cost.device}, {cost.threads} threads" for cost in costs)
     if len(machines) > 1:

@@ -3,15 +3,11 @@
 from pathlib import Path
 
 from bayesft.report.compare.figure import draw_comparison
+from bayesft.report.compare.own_chip import own_chip_note
 from bayesft.report.compare.page import title_of, write_page
 from bayesft.report.compare.runs import Found, read_comparison
-from bayesft.report.compare.text import (
-    caption,
-    comparison_table,
-    leader_sentence,
-    write_csv,
-    write_runs_csv,
-)
+from bayesft.report.compare.sheets import contenders_sheet, runs_sheet
+from bayesft.report.compare.text import caption, comparison_table, leader_sentence
 from bayesft.report.tables import show
 
 PAGE, FIGURE = "comparison.html", "comparison.png"
@@ -30,12 +26,13 @@ def report_comparison(folder: Path) -> Found:
     found = read_comparison(folder)
     comparison = found.comparison
     show("", title_of(found), comparison_table(comparison, found.runs))
-    show(caption(comparison), leader_sentence(comparison), "")
+    own = own_chip_note(found.runs)
+    show(caption(comparison), *([own] if own else []), leader_sentence(comparison), "")
     show(*(f"Missing: {line}" for line in found.missing))
     show(*(f"Left out: {line}" for line in found.left_out))
     show(*(f"Note: {line}" for line in found.notes))
-    write_csv(comparison, found.runs, folder / TABLE)
-    write_runs_csv(found.runs, folder / RUNS)
+    contenders_sheet(comparison, found.runs).write(folder / TABLE)
+    runs_sheet(found.runs).write(folder / RUNS)
     draw_comparison(comparison, folder / FIGURE, title=title_of(found))
     write_page(found, folder / PAGE)
     show(

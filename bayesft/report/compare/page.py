@@ -11,6 +11,7 @@ import yaml
 from bayesft.report.compare.comparison import Comparison
 from bayesft.report.compare.fair import kept_weights
 from bayesft.report.compare.figure import COLOURS, curves_svg, differences_svg, look
+from bayesft.report.compare.own_chip import has_own_chips, own_chip, own_chip_note
 from bayesft.report.compare.runs import Found, Run
 from bayesft.report.compare.text import caption, duration, leader_sentence, mean_cost
 from bayesft.report.estimate import Estimate
@@ -40,6 +41,7 @@ def write_page(found: Found, path: Path) -> None:
         results=_results(found),
         by_sigma=_by_sigma(comparison),
         caption=_text(caption(comparison)),
+        own_chip=_paragraph(own_chip_note(found.runs)),
         rules="\n".join(f"<li>{_text(rule)}</li>" for rule in _rules(found)),
         configs="\n".join(_config(found, name) for name in comparison.contenders),
         footer=_text(f"The runs are in {path.parent.resolve()}."),
@@ -92,6 +94,9 @@ def _results(found: Found) -> Element:
     comparison = found.comparison
     heads = ["contender", "n", "mean", f"− {comparison.baseline}", "no drift", "5 % quantile"]
     heads += ["epochs", "passes per step", "time"]
+    own_chips = has_own_chips(found.runs)
+    if own_chips:
+        heads.append("own chip")
     rows = {}
     for name in comparison.contenders:
         cost, seconds = mean_cost(found.runs[name])
@@ -104,6 +109,7 @@ def _results(found: Found) -> Element:
             _number(comparison.quantile05(name)),
             *(["", ""] if cost is None else [str(cost.epochs), str(cost.passes)]),
             duration(seconds),
+            *([_number(own_chip(found.runs[name]))] if own_chips else []),
         ]
     return _table(comparison, heads, rows)
 
@@ -154,6 +160,9 @@ def _config(found: Found, name: str) -> Element:
     base = found.runs.get(found.comparison.baseline)
     target = _text(_class(run.config["method"]))
     parts = [f"<summary>{_named(found.comparison, name)} <span>{target}</span></summary>"]
+    if source := run.config.get("found"):
+        told = f"Trial {source.get('trial')} of the search in {source.get('folder')}."
+        parts.append(f"<p>{_text(told)}</p>")
     if base and name != found.comparison.baseline:
         parts.append(_changes(run, base[0], found.comparison.baseline))
     parts += [
@@ -217,6 +226,10 @@ def _class(config: dict[str, Any]) -> str:
 
 def _colours(which: int) -> str:
     return " ".join(f"--c{number}: {pair[which]};" for number, pair in enumerate(COLOURS))
+
+
+def _paragraph(text: str) -> Element:
+    return f'<p class="caption">{_text(text)}</p>' if text else ""
 
 
 def _text(text: str) -> Element:

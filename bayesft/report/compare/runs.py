@@ -7,11 +7,12 @@ from typing import Any
 
 from bayesft.errors import SettingError
 from bayesft.report.compare.comparison import Comparison
-from bayesft.report.compare.fair import check_is_one, spoilt, unequal
+from bayesft.report.compare.fair import check_is_one, spoilt, told, unequal
 from bayesft.report.compare.plan import Plan
 from bayesft.report.cost import Cost
 from bayesft.report.recipe import difference, recipe
-from bayesft.report.runs import configs_of, curve_of, failures_of
+from bayesft.report.runs import configs_of, curve_of, damaged, failures_of
+from bayesft.report.scores import OWN_CHIP, read_scores
 from bayesft.robustness import Curve
 
 NODE = "comparison"
@@ -30,6 +31,7 @@ class Run:
         curve: on test images, None if the run is not finished.
         reason: why there is no curve.
         cost: of the training, if it is known.
+        own_chip: the accuracy on the chip that it was made for, if there is one.
     """
 
     folder: Path
@@ -39,6 +41,7 @@ class Run:
     curve: Curve | None
     reason: str
     cost: Cost | None
+    own_chip: float | None = None
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -86,6 +89,8 @@ def read_comparison(folder: Path) -> Found:
     # What was never finished is in no table, and may be of another attempt.
     check_is_one(folder, [run for run in runs if run.curve is not None])
     runs, left_out = _comparable(runs)
+    unread = damaged(folder)
+    left_out += [f"{run.relative_to(folder)}: {reason}" for run, reason in unread.items()]
     kept: dict[tuple[str, int], Run] = {}
     for run in runs:
         if (run.contender, run.seed) in kept:
@@ -93,13 +98,18 @@ def read_comparison(folder: Path) -> Found:
         else:
             kept[run.contender, run.seed] = run
     seeds = sorted({*plan.seeds, *(seed for _, seed in [*kept, *reasons] if seed is not None)})
-    baseline = next((run.config[NODE]["baseline"] for run in runs), "erm")
+    baseline = next((run.config[NODE].get("baseline") for run in runs), "erm")
     named = [*plan.contenders, *sorted({name for name, _ in [*kept, *reasons]})]
     order = list(dict.fromkeys(sorted(named, key=lambda name: name != baseline)))
     finished = {key: run for key, run in kept.items() if run.curve is not None}
     missing = _told(
         {
-            (name, seed): _reason(kept.get((name, seed)), reasons.get((name, seed)))
+            (name, seed): _reason(
+                kept.get((name, seed)),
+                reasons.get((name, seed)),
+                # Where experiment=compare has a run write.
+                folder / name / f"seed-{seed}" in unread,
+            )
             for name in order
             for seed in seeds
             if (name, seed) not in finished
@@ -125,13 +135,14 @@ def _run(folder: Path, run: Path, config: Mapping[str, Any]) -> Run:
     curve, reason = curve_of(run, config["evaluation"]["sigmas"])
     name = config[NODE]["contender"]
     path = run.relative_to(folder)
-    return Run(path, name, config["seed"], config, curve, reason, Cost.read(run))
+    own = read_scores(run).get(OWN_CHIP)
+    return Run(path, name, config["seed"], config, curve, reason, Cost.read(run), own)
 
 
 def _comparable(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
     """Return the runs whose settings are those of their contender's first, and lines on others."""
     kept: list[Run] = []
-    left_out = []
+    left_out: dict[str, list[Run]] = {}
     first: dict[str, Run] = {}
     # The finished ones first: what was stopped does not set the rule.
     for run in sorted(runs, key=lambda run: run.curve is None):
@@ -140,18 +151,26 @@ def _comparable(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
             wrong.append("no seed")
         if not wrong:
             rule = first.setdefault(run.contender, run)
-            wrong = difference(run.recipe, rule.recipe)
+            if differs := difference(run.recipe, rule.recipe):
+                name = run.contender
+                wrong.append(
+                    f"another {name} than in {rule.folder}, and one contender has one way to "
+                    f"train ({'; '.join(differs)}). Give it a name of its own: "
+                    f"comparison.contender=<name>"
+                )
         if wrong:
-            left_out.append(f"{run.folder}: {'; '.join(wrong)}")
+            left_out.setdefault("; ".join(wrong), []).append(run)
         else:
             kept.append(run)
-    return kept, left_out
+    return kept, [f"{told(of)}: {reason}" for reason, of in left_out.items()]
 
 
-def _reason(run: Run | None, failure: str | None) -> str:
+def _reason(run: Run | None, failure: str | None, unread: bool) -> str:
     if failure is not None:
         return failure
-    return "not started" if run is None else run.reason
+    if run is None:
+        return "its config.yaml cannot be read" if unread else "not started"
+    return run.reason
 
 
 def _told(reasons: Mapping[tuple[str, int], str]) -> list[str]:

@@ -1,17 +1,16 @@
-"""A comparison as a table, sentences and files for a spreadsheet."""
+"""A comparison as a table and sentences."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from rich import box
 from rich.table import Table
 
 from bayesft.report.compare.comparison import Comparison
+from bayesft.report.compare.own_chip import own_chip, own_chip_sigma
 from bayesft.report.compare.runs import Run
 from bayesft.report.cost import Cost
-from bayesft.report.estimate import Estimate, csv_cell
+from bayesft.report.estimate import Estimate
 
 
 def caption(comparison: Comparison) -> str:
@@ -50,7 +49,7 @@ def leader_sentence(comparison: Comparison) -> str:
 
 
 def comparison_table(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> Table:
-    """Return a table for a terminal, a row per contender."""
+    """Return a table for a terminal: a row per contender, and one for a chip of its own."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     heads = ["", "n", "no drift", "mean", f"− {comparison.baseline}", "5 %", "time"]
     for name in heads:
@@ -63,52 +62,16 @@ def comparison_table(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) 
             str(len(comparison.seeds(name))),
             clean,
             comparison.mean(name).text(),
-            "" if gain is None else gain.text("+"),
+            _shown(gain, "+"),
             f"{comparison.quantile05(name).value:.3f}",
             duration(mean_cost(runs[name])[1]),
             style="bold" if name == comparison.best else None,
         )
+        if (own := own_chip(runs[name])) is not None:
+            sigma = own_chip_sigma(runs[name])
+            at = "" if sigma is None else f", σ {sigma:g}"
+            table.add_row(f"  own chip{at}", "", "", own.text(), style="dim")
     return table
-
-
-def write_csv(comparison: Comparison, runs: Mapping[str, Sequence[Run]], path: Path) -> None:
-    """Write one row per contender. What is not known is left empty."""
-    sigmas = comparison.measured_sigmas
-    head = ["contender", "seeds", "mean", "mean_stderr", "quantile05", "quantile05_stderr"]
-    head += ["difference", "difference_stderr", "difference_low", "difference_high"]
-    head += ["epochs", "passes_per_step", "seconds"]
-    for sigma in sigmas:
-        head += [f"accuracy_{sigma:g}", f"accuracy_{sigma:g}_stderr", f"quantile05_{sigma:g}"]
-        head += [f"difference_{sigma:g}", f"difference_{sigma:g}_stderr"]
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        for name in comparison.contenders:
-            row: list[object] = [name, " ".join(map(str, comparison.seeds(name)))]
-            row += _pair(comparison.mean(name)) + _pair(comparison.quantile05(name))
-            gain = comparison.difference(name)
-            row += _pair(gain)
-            row += ["", ""] if gain is None else gain.interval(len(comparison.rivals))
-            cost, seconds = mean_cost(runs[name])
-            row += ["", "", ""] if cost is None else [cost.epochs, cost.passes, seconds]
-            for sigma in sigmas:
-                row += _pair(comparison.at(name, sigma))
-                row += [comparison.quantile05(name, sigma).value]
-                row += _pair(comparison.difference(name, sigma))
-            writer.writerow([csv_cell(each) for each in row])
-
-
-def write_runs_csv(runs: Mapping[str, Sequence[Run]], path: Path) -> None:
-    """Write one row per run and sigma, for an analysis of one's own."""
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ["contender", "seed", "sigma", "mean", "stderr", "std", "quantile05", "worst", "chips"]
-        )
-        for run in (run for of_name in runs.values() for run in of_name):
-            for p in run.curve.points:
-                numbers = (p.sigma, p.mean, p.stderr, p.std, p.quantile05, p.worst, p.draws)
-                writer.writerow([run.contender, run.seed, *map(csv_cell, numbers)])
 
 
 def mean_cost(runs: Sequence[Run]) -> tuple[Cost | None, float]:
@@ -128,13 +91,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def _shown(estimate: Estimate | None, sign: str = "") -> str:
+    return "" if estimate is None else estimate.text(sign)
+
+
 def _has_clean(comparison: Comparison) -> bool:
     return 0.0 in comparison.measured_sigmas
 
 
 def _together(gains: Mapping[str, object]) -> str:
     return "for it alone" if len(gains) == 1 else f"for all {len(gains)} differences together"
-
-
-def _pair(estimate: Estimate | None) -> list[object]:
-    return ["", ""] if estimate is None else [estimate.value, estimate.stderr]

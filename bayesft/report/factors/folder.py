@@ -9,7 +9,7 @@ from bayesft.report.factors.text import (
     factor_sentence,
     factor_table,
     leader_sentence,
-    write_csv,
+    settings_sheet,
 )
 from bayesft.report.tables import show
 
@@ -36,7 +36,7 @@ def report_factors(folder: Path) -> Found:
     said += [f"Left out: {line}" for line in found.left_out]
     show("", factor_table(study))
     show(*said, "")
-    write_csv(study, folder / TABLE)
+    settings_sheet(study).write(folder / TABLE)
     (folder / TEXT).write_text("\n".join(said) + "\n")
     if study.factors:
         draw_factors(study, folder / FIGURE, title="Test accuracy under drift")

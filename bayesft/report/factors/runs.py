@@ -8,7 +8,7 @@ from typing import Any
 from bayesft.errors import SettingError
 from bayesft.report.factors.study import BASELINE, Level, Setting, Study, name_of
 from bayesft.report.recipe import difference, recipe
-from bayesft.report.runs import configs_of, curve_of, failures_of
+from bayesft.report.runs import configs_of, curve_of, damaged, failures_of
 from bayesft.robustness import Curve
 
 NODE = "factor"
@@ -66,6 +66,7 @@ def read_study(folder: Path) -> Found:
             + "".join(f"\n  {_told(run, reasons)}" for run in runs if run.curve is None)
         )
     runs, left_out = _comparable(runs, first)
+    left_out += [f"{run}: {reason}" for run, reason in damaged(folder).items()]
     curves: dict[Setting, dict[int, Curve]] = {}
     for run in runs:
         of_setting = curves.setdefault(run.setting, {})

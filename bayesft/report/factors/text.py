@@ -1,12 +1,10 @@
-"""What a factor study supports, in sentences, a table and a file for a spreadsheet."""
-
-import csv
-from pathlib import Path
+"""What a factor study supports, in sentences, a table and rows for a spreadsheet."""
 
 from rich.table import Table
 
-from bayesft.report.estimate import Estimate, csv_cell
+from bayesft.report.estimate import Estimate
 from bayesft.report.factors.study import BASELINE, Setting, Study, level_name, name_of
+from bayesft.report.sheet import Sheet
 
 NOTE = (
     "Over seeds, each level paired with the baseline's runs of the same seeds. The intervals are "
@@ -105,34 +103,33 @@ def factor_table(study: Study) -> Table:
     return table
 
 
-def write_csv(study: Study, path: str | Path) -> None:
-    """Write one row per setting: its score, its difference from the baseline, and each sigma.
+def settings_sheet(study: Study) -> Sheet:
+    """Return one row per setting: its score, its difference from the baseline, and each sigma.
 
     The interval is that of the sentences; combined settings have one of their own. What
-    one seed cannot give is left empty.
+    one seed cannot give is not known.
     """
     sigmas = study.measured_sigmas()
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        head = ["setting", "factor", "level", "seeds", "mean", "mean_stderr"]
-        head += ["difference", "difference_stderr", "low", "high"]
+    head = ["setting", "factor", "level", "seeds", "mean", "mean_stderr"]
+    head += ["difference", "difference_stderr", "low", "high"]
+    for sigma in sigmas:
+        head += [f"accuracy_{sigma:g}", f"accuracy_{sigma:g}_stderr"]
+    rows = []
+    for setting in [BASELINE, *study.single, *study.combined]:
+        [factor, level] = setting[0] if len(setting) == 1 else ("", "")
+        mean, gain = study.mean(setting), _gain(study, setting)
+        row = [name_of(setting), factor, level_name(level)]
+        row += [" ".join(map(str, sorted(study.curves[setting])))]
+        row += [mean.value, mean.stderr]
+        if gain is None:
+            row += [None] * 4
+        else:
+            row += [gain.value, gain.stderr, *gain.interval(_comparisons(study, setting))]
         for sigma in sigmas:
-            head += [f"accuracy_{sigma:g}", f"accuracy_{sigma:g}_stderr"]
-        writer.writerow(head)
-        for setting in [BASELINE, *study.single, *study.combined]:
-            [factor, level] = setting[0] if len(setting) == 1 else ("", "")
-            mean, gain = study.mean(setting), _gain(study, setting)
-            row = [name_of(setting), factor, level_name(level)]
-            row += [" ".join(map(str, sorted(study.curves[setting])))]
-            row += [mean.value, mean.stderr]
-            if gain is None:
-                row += [""] * 4
-            else:
-                row += [gain.value, gain.stderr, *gain.interval(_comparisons(study, setting))]
-            for sigma in sigmas:
-                at = study.at(setting, sigma)
-                row += [at.value, at.stderr]
-            writer.writerow([csv_cell(each) for each in row])
+            at = study.at(setting, sigma)
+            row += [at.value, at.stderr]
+        rows.append(row)
+    return Sheet(head, rows)
 
 
 def _cells(study: Study, setting: Setting) -> list[str]:

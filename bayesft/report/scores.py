@@ -1,0 +1,38 @@
+"""What a run's test has measured besides the curve."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+SCORES = "test_scores.json"
+
+OWN_CHIP = "test/own_chip_acc"
+"""The accuracy of a network that was made for one chip, there."""
+
+
+def write_scores(scores: Mapping[str, float], folder: Path) -> None:
+    """Leave the test's metrics by name in the folder of the run; null for what is not finite."""
+    finite = {name: value if math.isfinite(value) else None for name, value in scores.items()}
+    temporary = folder / f".{SCORES}.{os.getpid()}"
+    temporary.write_text(json.dumps(finite, indent=1, ensure_ascii=False) + "\n")
+    os.replace(temporary, folder / SCORES)
+
+
+def read_scores(folder: Path) -> dict[str, float]:
+    """Return what `write_scores` left of finite numbers; nothing where there is no such file.
+
+    A run is worth its curve without it.
+    """
+    try:
+        scores = json.loads((folder / SCORES).read_text())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(scores, dict):
+        return {}
+    return {
+        name: float(value)
+        for name, value in scores.items()
+        if isinstance(value, (int, float)) and math.isfinite(value)
+    }
