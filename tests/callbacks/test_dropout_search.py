@@ -19,8 +19,10 @@ from torch import nn
 from bayesft.bo import Journal
 from bayesft.drift import LogNormalDrift
 from bayesft.errors import BayesFTError, SettingError
+from bayesft.methods import ReRAMV
 from bayesft.methods.phases import PhasedLR
 from bayesft.models import get_dropout
+from bayesft.tasks import Classification
 from callbacks.dropout_search import DropoutSearch
 from callbacks.random_state import RandomState
 from tests.callbacks.test_drift_evaluation import read_csv, same, weights
@@ -286,6 +288,8 @@ def test_what_cannot_be_searched_is_told_before_the_first_step(tmp_path):
         assert run.global_step == 0
 
     refused("Foreign has no dropout site", search(), module=Foreign(None))
+    for_one_chip = ReRAMV(erm().model, task=Classification(10), drift=LogNormalDrift())
+    refused("ReRAMV freezes weights", search(), module=for_one_chip)
     refused("2 callbacks set the dropout rates", search(), search())
     refused("longer than the training: warmup=1 .*max_epochs=8", search(), max_epochs=8)
     refused(r"Set trainer\.max_epochs", search(), max_epochs=-1, max_steps=20)
