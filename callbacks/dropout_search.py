@@ -151,7 +151,7 @@ class DropoutSearch(pl.Callback):
         self._check_alone(trainer)
         if isinstance(pl_module, OneChip) and self.settings["keep_weights"] < 1:
             raise SettingError(
-                f"{type(pl_module).__name__} freezes weights, and a search inside a training starts "
+                f"{type(pl_module).__name__} freezes weights, and a search inside of it starts "
                 "its trials part of the way back to the initial ones. Search with one training "
                 "per trial (search.py), or set callbacks.dropout_search.keep_weights=1."
             )
