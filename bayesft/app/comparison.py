@@ -13,6 +13,7 @@ from bayesft.report import show
 from bayesft.report.compare import MixedRunsError, Plan, report_comparison
 from bayesft.report.compare.folder import FIGURE, PAGE
 from bayesft.report.compare.sheets import contenders_sheet, runs_sheet
+from bayesft.report.examples import PICTURE
 
 
 class ComparisonReport(StudyReport):
@@ -49,6 +50,7 @@ class ComparisonReport(StudyReport):
             # More runs would not mend it.
             show(str(error))
             raise SystemExit(1) from error
+        figures = {"curves": folder / FIGURE, "detections": folder / PICTURE}
         return Report(
             "comparison",
             bool(found.missing),
@@ -56,6 +58,6 @@ class ComparisonReport(StudyReport):
                 "contenders": contenders_sheet(found.comparison, found.runs),
                 "runs": runs_sheet(found.runs),
             },
-            {"curves": folder / FIGURE},
+            {name: path for name, path in figures.items() if path.exists()},
             {"page": folder / PAGE},
         )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from bayesft.app.build import build_drift, evaluation_amount
 from bayesft.robustness import Curve, evaluate
@@ -23,8 +23,3 @@ def measured(
         seed=cfg.evaluation[purpose].seed,
         **evaluation_amount(cfg, purpose),
     )
-
-
-def score_title(cfg: DictConfig) -> str:
-    """Return what tables and figures call the score of a run's task."""
-    return OmegaConf.select(cfg, "task.title", default="accuracy")

@@ -12,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from bayesft.app.build import build_data, build_module, make
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import CONFIG, WEIGHTS
-from bayesft.app.measure import measured, score_title
+from bayesft.app.measure import measured
 from bayesft.locks import Lock
 from bayesft.methods import ERM, load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
 from bayesft.report.examples import FILE, PICTURE, Examples, draw_examples
 from bayesft.report.learnt import FIGURE
 from bayesft.report.results import ALTERNATING, RESULTS
+from bayesft.report.scores import score_title
 from bayesft.report.tables import add_mean_row
 from bayesft.robustness import Curve, paired_difference
 

@@ -15,7 +15,6 @@ from bayesft.app.build import build_data, build_module, build_trainer, check
 from bayesft.app.cost import TrainingCost
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import TEST_CURVE, is_one_of_many, write_config
-from bayesft.app.measure import score_title
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
@@ -23,7 +22,7 @@ from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, read_state
 from bayesft.report import curve_table, show
 from bayesft.report.results import RESULTS
-from bayesft.report.scores import write_scores
+from bayesft.report.scores import score_title, write_scores
 from bayesft.robustness import Curve
 
 log = logging.getLogger(__name__)

@@ -5,11 +5,19 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 SCORES = "test_scores.json"
 
-OWN_CHIP = "test/own_chip_acc"
-"""The accuracy of a network that was made for one chip, there."""
+
+def score_title(config: Mapping[str, Any]) -> str:
+    """Return what tables and figures call the score of the task of a run's config."""
+    return (config.get("task") or {}).get("title", "accuracy")
+
+
+def own_chip_key(config: Mapping[str, Any]) -> str:
+    """Return the name of the score that a network made for one chip has there."""
+    return f"test/own_chip_{(config.get('task') or {}).get('name', 'acc')}"
 
 
 def write_scores(scores: Mapping[str, float], folder: Path) -> None:

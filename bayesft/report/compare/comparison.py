@@ -2,7 +2,7 @@
 
 contender  a way to train: `bayesft`
 baseline   the contender that the differences are from: `erm`
-score      of one run: the mean accuracy over the sigmas
+score      of one run: the mean over the sigmas of what its task is scored by
 """
 
 import math
@@ -25,6 +25,7 @@ class Comparison:
         curves: by contender, in the order of the report, and seed.
         sigmas: the strengths that a score is the mean over.
         baseline: a contender; it need not have finished a run.
+        title: of what a network is scored by.
 
     Raises:
         SettingError: no run is finished.
@@ -33,6 +34,7 @@ class Comparison:
     curves: Mapping[str, Mapping[int, Curve]]
     sigmas: tuple[float, ...]
     baseline: str
+    title: str = "accuracy"
 
     def __post_init__(self) -> None:
         if not any(self.curves.values()):
@@ -69,7 +71,7 @@ class Comparison:
         return _over([curve.mean for curve in curves], lambda: curves[0].stderr)
 
     def at(self, name: str, sigma: float) -> Estimate:
-        """Return the mean accuracy at one sigma."""
+        """Return the mean score at one sigma."""
         points = [curve.at([sigma]).points[0] for curve in self.curves[name].values()]
         return _over([point.mean for point in points], lambda: points[0].stderr)
 

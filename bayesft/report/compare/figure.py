@@ -34,7 +34,7 @@ def look(number: int) -> tuple[int, str, str]:
 
 
 def draw_comparison(comparison: Comparison, path: str | Path, *, title: str = "") -> None:
-    """Write a figure of the accuracy against sigma, and of the differences from the baseline.
+    """Write a figure of the score against sigma, and of the differences from the baseline.
 
     Bands and bars are ± one standard error, as `Comparison` has them.
 
@@ -104,7 +104,7 @@ def _curves(axes: Axes, comparison: Comparison) -> None:
         colour, marker, _ = look(number)
         _line(axes, sigmas, points, COLOURS[colour][0], marker, name)
     axes.set_ylim(0, 1.02)
-    axes.set_ylabel("test accuracy")
+    axes.set_ylabel(f"test {comparison.title}")
 
 
 def _differences(axes: Axes, comparison: Comparison) -> None:

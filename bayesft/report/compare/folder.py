@@ -8,6 +8,7 @@ from bayesft.report.compare.page import title_of, write_page
 from bayesft.report.compare.runs import Found, read_comparison
 from bayesft.report.compare.sheets import contenders_sheet, runs_sheet
 from bayesft.report.compare.text import caption, comparison_table, leader_sentence
+from bayesft.report.examples import FILE, PICTURE, Examples, draw_examples
 from bayesft.report.tables import show
 
 PAGE, FIGURE = "comparison.html", "comparison.png"
@@ -35,9 +36,21 @@ def report_comparison(folder: Path) -> Found:
     runs_sheet(found.runs).write(folder / RUNS)
     draw_comparison(comparison, folder / FIGURE, title=title_of(found))
     write_page(found, folder / PAGE)
+    picture = _draw_examples(found, folder)
     show(
         f"Page:   {folder / PAGE}",
         f"Figure: {folder / FIGURE}",
+        *([f"Picture: {picture}"] if picture else []),
         f"Table:  {folder / TABLE}; each run and sigma: {folder / RUNS}",
     )
     return found
+
+
+def _draw_examples(found: Found, folder: Path) -> Path | None:
+    """Draw what the contenders find on the first image, if they are detectors."""
+    first = {name: folder / runs[0].folder / FILE for name, runs in found.runs.items() if runs}
+    examples = {name: Examples.load(file) for name, file in first.items() if file.exists()}
+    if not examples:
+        return None
+    draw_examples(examples, folder / PICTURE, each=1)
+    return folder / PICTURE

@@ -7,7 +7,7 @@ from bayesft.report.estimate import Estimate
 
 
 def own_chip(runs: Sequence[Run]) -> Estimate | None:
-    """Return the mean accuracy of a contender's runs on their own chip, its error over seeds.
+    """Return the mean score of a contender's runs on their own chip, its error over seeds.
 
     None for a contender that is made for no chip, and for runs that did not write it down.
     """
@@ -41,7 +41,7 @@ def own_chip_note(runs: Mapping[str, Sequence[Run]]) -> str:
         few = "" if estimate.seeds == len(of_name) else f", {estimate.seeds} of {len(of_name)} runs"
         parts.append(f"{name}{at}{few}")
     return (
-        f"Own chip: the accuracy on the one chip that a contender was made for "
+        f"Own chip: the score on the one chip that a contender was made for "
         f"({'; '.join(parts)}), ± one standard error over seeds. It is of one chip and one σ, and "
         "cannot be compared with the other numbers, which are means over chips that no training "
         "has seen."

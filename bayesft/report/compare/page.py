@@ -13,7 +13,7 @@ from bayesft.report.compare.fair import kept_weights
 from bayesft.report.compare.figure import COLOURS, curves_svg, differences_svg, look
 from bayesft.report.compare.own_chip import has_own_chips, own_chip, own_chip_note
 from bayesft.report.compare.runs import Found, Run
-from bayesft.report.compare.text import caption, duration, leader_sentence, mean_cost
+from bayesft.report.compare.text import begun, caption, duration, leader_sentence, mean_cost
 from bayesft.report.estimate import Estimate
 
 Element = str
@@ -41,6 +41,7 @@ def write_page(found: Found, path: Path) -> None:
         results=_results(found),
         by_sigma=_by_sigma(comparison),
         caption=_text(caption(comparison)),
+        score=_text(begun(comparison.title)),
         own_chip=_paragraph(own_chip_note(found.runs)),
         rules="\n".join(f"<li>{_text(rule)}</li>" for rule in _rules(found)),
         configs="\n".join(_config(found, name) for name in comparison.contenders),
@@ -79,7 +80,8 @@ def _warnings(found: Found) -> Element:
 
 
 def _figures(comparison: Comparison) -> Element:
-    shown = [(curves_svg, "Accuracy against the strength of the drift, ± one standard error.")]
+    title = begun(comparison.title)
+    shown = [(curves_svg, f"{title} against the strength of the drift, ± one standard error.")]
     if comparison.rivals:
         text = f"Difference from {comparison.baseline} in pairs, ± one standard error."
         shown.append((differences_svg, text))

@@ -12,7 +12,7 @@ from bayesft.report.compare.plan import Plan
 from bayesft.report.cost import Cost
 from bayesft.report.recipe import difference, recipe
 from bayesft.report.runs import configs_of, curve_of, damaged, failures_of
-from bayesft.report.scores import OWN_CHIP, read_scores
+from bayesft.report.scores import own_chip_key, read_scores, score_title
 from bayesft.robustness import Curve
 
 NODE = "comparison"
@@ -31,7 +31,7 @@ class Run:
         curve: on test images, None if the run is not finished.
         reason: why there is no curve.
         cost: of the training, if it is known.
-        own_chip: the accuracy on the chip that it was made for, if there is one.
+        own_chip: the score on the chip that it was made for, if there is one.
     """
 
     folder: Path
@@ -126,7 +126,9 @@ def read_comparison(folder: Path) -> Found:
     by_name = {name: of_name for name, of_name in by_name.items() if of_name}
     curves = {name: {run.seed: run.curve for run in each} for name, each in by_name.items()}
     first = next(iter(finished.values()))
-    comparison = Comparison(curves, tuple(first.config["evaluation"]["sigmas"]), baseline)
+    comparison = Comparison(
+        curves, tuple(first.config["evaluation"]["sigmas"]), baseline, score_title(first.config)
+    )
     notes = [*_of_baseline(comparison), *unequal(by_name)]
     return Found(comparison, by_name, tuple(missing), tuple(left_out), tuple(notes))
 
@@ -135,7 +137,7 @@ def _run(folder: Path, run: Path, config: Mapping[str, Any]) -> Run:
     curve, reason = curve_of(run, config["evaluation"]["sigmas"])
     name = config[NODE]["contender"]
     path = run.relative_to(folder)
-    own = read_scores(run).get(OWN_CHIP)
+    own = read_scores(run).get(own_chip_key(config))
     return Run(path, name, config["seed"], config, curve, reason, Cost.read(run), own)
 
 

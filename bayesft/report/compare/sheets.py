@@ -20,7 +20,8 @@ def contenders_sheet(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) 
     head += ["epochs", "passes_per_step", "seconds"]
     head += ["own_chip", "own_chip_stderr", "own_chip_sigma"]
     for sigma in sigmas:
-        head += [f"accuracy_{sigma:g}", f"accuracy_{sigma:g}_stderr", f"quantile05_{sigma:g}"]
+        score = f"{comparison.title}_{sigma:g}"
+        head += [score, f"{score}_stderr", f"quantile05_{sigma:g}"]
         head += [f"difference_{sigma:g}", f"difference_{sigma:g}_stderr"]
     rows = []
     for name in comparison.contenders:

@@ -17,12 +17,18 @@ def caption(comparison: Comparison) -> str:
     """Return what the numbers are, and what stands behind each ±."""
     span = ", ".join(f"{sigma:g}" for sigma in comparison.sigmas)
     return (
-        f"Accuracy on test images; the mean is over σ = {span}. n is the number of seeds. ± is one "
-        "standard error over seeds; where n is 1 it is over chips and images, and does not hold "
-        "how far trainings differ. The 5 % quantile is what 95 % of the chips reach, its mean "
+        f"{begun(comparison.title)} on test images; the mean is over σ = {span}. n is the number "
+        "of seeds. ± is one standard error over seeds; where n is 1 it is over chips and images, "
+        "and does not hold how far trainings differ. The 5 % quantile is what 95 % of the chips "
+        "reach, its mean "
         f"over the same σ. The difference from {comparison.baseline} is in pairs: seed by seed, "
         "on the same chips and images."
     )
+
+
+def begun(title: str) -> str:
+    """Return a title as the first word of a sentence; mAP keeps its small m."""
+    return title.capitalize() if title.isalpha() and title.islower() else title
 
 
 def leader_sentence(comparison: Comparison) -> str:
