@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import torchvision
-from torch import nn
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from bayesft.errors import SettingError, reason_of
 from bayesft.models.pretrained import load_weights, read_weights
 
 # How many layers say what class and which box; with another number of classes they are new.
 _LAST_LAYERS = {"fasterrcnn": 2}
+
+# Whose published weights were trained when torchvision's frozen norms had no epsilon.
+_NO_EPSILON = tuple(
+    f"{family}_resnet50_fpn" for family in ("fasterrcnn", "retinanet", "maskrcnn", "keypointrcnn")
+)
 
 
 def torchvision_detector(
@@ -37,7 +43,8 @@ def torchvision_detector(
         channels: of the images; torchvision's backbones take 3.
         image_size: the longer side that images are brought to; None for torchvision's own.
         weights: null; a name among the detector's weights (COCO_V1, DEFAULT), which are
-            downloaded once; or a file. The last layers are new for other classes.
+            downloaded once; or a file. The last layers are new for other classes. Batch norms
+            that were frozen when the weights were trained stay so.
         weights_backbone: null, or a name among the backbone's (IMAGENET1K_V1).
         settings: of the detector in torchvision.
 
@@ -75,11 +82,32 @@ def torchvision_detector(
             f"{settings} ({reason_of(error)}). Its settings are in the documentation of "
             f"torchvision.models.detection.{name}."
         ) from error
-    check_settings(type(model), settings)
+    builder = inspect.signature(torchvision.models.get_model_builder(name)).parameters
+    check_settings(type(model), {k: v for k, v in settings.items() if k not in builder})
     if state is not None:
+        freeze_norms(model, state, epsilon=0.0 if name in _NO_EPSILON else 1e-5)
         family = name.partition("_")[0]
         load_weights(model, state, f"{weights} of {name}", last_layers=_LAST_LAYERS.get(family, 1))
     return model
+
+
+def freeze_norms(model: nn.Module, state: Mapping[str, Tensor], *, epsilon: float) -> None:
+    """Make the batch norms of `model` frozen ones where those in `state` were.
+
+    torchvision decides this by whether it is asked for weights itself: without, its norms
+    are live ones, which count batches, and the published weights have no counters for them.
+
+    Args:
+        model: changed in place.
+        state: weights by name.
+        epsilon: of the frozen norms.
+    """
+    for name, module in list(model.named_modules()):
+        learnt = f"{name}.running_mean" in state and f"{name}.num_batches_tracked" not in state
+        if learnt and isinstance(module, nn.BatchNorm2d):
+            parent, _, own = name.rpartition(".")
+            frozen = FrozenBatchNorm2d(module.num_features, epsilon)
+            setattr(model.get_submodule(parent), own, frozen)
 
 
 def check_settings(kind: type[nn.Module], settings: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@ import copy
 
 import pytest
 import torch
+from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from bayesft.drift import Chip, LogNormalDrift, drifted
 from bayesft.errors import SettingError
@@ -14,6 +16,7 @@ from bayesft.models import (
     site_names,
     torchvision_detector,
 )
+from bayesft.models.detection.published import freeze_norms
 
 DETECTORS = [faster_rcnn, retinanet]
 TARGET = {"boxes": torch.tensor([[4.0, 4.0, 20.0, 20.0]]), "labels": torch.tensor([1])}
@@ -129,6 +132,32 @@ def test_parts_that_torchvision_refuses():
 def test_an_unknown_detector():
     with pytest.raises(SettingError, match=r"no detector of torchvision.*fasterrcnn"):
         torchvision_detector("fasterrcnn_resnet18", num_classes=3)
+
+
+def test_norms_that_were_frozen_stay_so():
+    """As of the published weights: no norm in them counts batches."""
+    live = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Sequential(nn.BatchNorm2d(2)))
+    state = {k: v for k, v in live.state_dict().items() if not k.endswith("num_batches_tracked")}
+    state["1.0.running_mean"] = torch.tensor([1.0, 2.0])
+    counted = copy.deepcopy(live)
+    freeze_norms(counted, live.state_dict(), epsilon=0.0)
+    assert isinstance(counted[1][0], nn.BatchNorm2d)
+    freeze_norms(live, state, epsilon=0.0)
+    live.load_state_dict(state)
+    assert isinstance(live[1][0], FrozenBatchNorm2d)
+    expected = live[0](image := torch.rand(3, 1, 2, 2)) - torch.tensor([1.0, 2.0])[:, None, None]
+    assert torch.allclose(live.train()(image), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", DETECTORS, ids=lambda make: make.__name__)
+def test_weights_as_they_are_published(make, tmp_path):
+    model = make(num_classes=91, image_size=64)
+    state = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    torch.save(state, file := tmp_path / "weights.pt")
+    other = make(num_classes=3, image_size=64, weights=str(file))
+    assert other.backbone.body.bn1.eps == 0.0
+    assert torch.equal(other.backbone.body.conv1.weight, model.backbone.body.conv1.weight)
 
 
 @pytest.mark.slow
