@@ -59,6 +59,9 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
             yield image
+    except DataError:
+        # Of another file that was opened in the block.
+        raise
     # Each of the formats' decoders raises errors of its own.
     except Exception as error:
         raise DataError(
