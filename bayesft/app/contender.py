@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class FoundContender:
         left_out: of these, what a comparison has the same for all.
         source: one sentence on where it comes from.
         overrides: the network, data and length that the search had.
+        experiments: files of `conf/experiment` that the search was composed with.
     """
 
     config: Mapping[str, Any]
@@ -43,6 +44,7 @@ class FoundContender:
     left_out: Mapping[str, Any]
     source: str
     overrides: tuple[str, ...]
+    experiments: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -115,7 +117,9 @@ def found_contender(search: Path) -> FoundContender:
     source = _source(search, results)
     if (composed.get("warm_start") or {}).get("folder") is not None:
         source += " It started from another trial's weights; here it starts from its own."
-    return FoundContender(config, searched, left_out, source, tuple(overrides))
+    # That of a search inside a training is a way to train, which plain training is not to have.
+    experiments = () if alternating else _experiments(typed)
+    return FoundContender(config, searched, left_out, source, tuple(overrides), experiments)
 
 
 def write_contender(search: Path, name: str, conf: Path) -> tuple[Path, FoundContender]:
@@ -154,7 +158,11 @@ def write_contender(search: Path, name: str, conf: Path) -> tuple[Path, FoundCon
 
 def compare_command(name: str, found: FoundContender) -> str:
     """Return the command that compares it with plain training, as long as the search's trials."""
-    command = ["python", "train.py", "-m", "experiment=compare", f"contender=erm,{name}"]
+    experiment = "compare"
+    if found.experiments:
+        # What they say of network, data and evaluation holds for the comparison as well.
+        experiment = f"[{','.join(found.experiments)},compare]"
+    command = ["python", "train.py", "-m", f"experiment={experiment}", f"contender=erm,{name}"]
     return shlex.join([*command, *found.overrides])
 
 
@@ -191,6 +199,15 @@ def _source(search: Path, results: Mapping[str, Any]) -> str:
     if results.get("best_feasible") is False:
         told += f" It does not keep to {', '.join(results['constraints'])}, as no trial does."
     return told
+
+
+def _experiments(typed: Sequence[str]) -> tuple[str, ...]:
+    """Return the experiments among the overrides of a run."""
+    for override in typed:
+        key, _, value = override.partition("=")
+        if key.lstrip("+") == "experiment" and value not in ("", "null"):
+            return tuple(each.strip() for each in value.strip("[]").split(","))
+    return ()
 
 
 def _is_common(override: str, known: set[str]) -> bool:

@@ -1,5 +1,6 @@
 """A search's result as a contender: what is written, and that it trains what was found."""
 
+import shlex
 import shutil
 import sys
 
@@ -10,7 +11,7 @@ from bayesft.app.contender import compare_command, found_contender, write_conten
 from bayesft.contender import main
 from bayesft.errors import SettingError
 from bayesft.report.compare.runs import read_comparison
-from bayesft.report.results import RESULTS
+from bayesft.report.results import ALTERNATING, RESULTS
 from bayesft.robustness import Curve
 from tests.app.test_compare import sweep
 from tests.helpers.app import SMALL, composed, search
@@ -89,6 +90,23 @@ def test_what_a_comparison_has_the_same_for_all_is_left_out_and_in_the_command(s
     assert command.endswith(" trainer.max_epochs=2")
     for word in ("val_size", "method", "optimizer", "model.dropout"):
         assert word not in command
+
+
+def test_a_search_s_experiment_is_in_the_command(searched, tmp_path):
+    """Or the network and the strengths that it sets would be the groups' own."""
+    other = changed(searched, tmp_path, best_folder="7")
+    best = yaml.safe_load((searched / RESULTS).read_text())["best_folder"]
+    shutil.copytree(searched / best / ".hydra", other / "7" / ".hydra")
+    (other / "7" / ".hydra" / "overrides.yaml").write_text("[experiment=detection, seed=1]")
+    command = shlex.split(compare_command("mine", found_contender(other)))
+    [experiment] = [each for each in command if each.startswith("experiment=")]
+    cfg = composed(tmp_path, experiment, "contender=erm")
+    assert (cfg.model.backbone, cfg.evaluation.sigmas[0]) == ("small", 0.1)
+    assert cfg.comparison.baseline == "erm"
+    # A search inside a training is the way that it trains.
+    results = yaml.safe_load((other / RESULTS).read_text())
+    (other / RESULTS).write_text(yaml.safe_dump(results | {"kind": ALTERNATING, "insight": {}}))
+    assert "experiment=compare" in compare_command("mine", found_contender(other))
 
 
 def test_the_file_says_where_it_comes_from(searched):
