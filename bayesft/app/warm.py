@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from bayesft.app.folder import WEIGHTS
 from bayesft.errors import SettingError
 from bayesft.methods import load_weights
+from bayesft.methods.one_chip import OneChip
 from bayesft.methods.snapshot import parameters_of, shrink_towards
 
 
@@ -51,11 +52,17 @@ def start_warm(module: pl.LightningModule, cfg: DictConfig) -> None:
     """Give `module` the weights in `cfg.warm_start.folder`, if it is set, and shrink them.
 
     Raises:
-        SettingError: the folder has no weights.
+        SettingError: the folder has no weights, or the method freezes some.
         CheckpointError: they are another network's.
     """
     if cfg.warm_start.folder is None:
         return
+    if isinstance(module, OneChip) and cfg.warm_start.keep_weights < 1:
+        raise SettingError(
+            f"{type(module).__name__} freezes weights, and a training that starts from another's "
+            "would move them part of the way back to the initial ones. Set "
+            "hydra.sweeper.warm_start=false, or warm_start.keep_weights=1."
+        )
     weights = Path(cfg.warm_start.folder) / WEIGHTS
     if not weights.is_file():
         raise SettingError(

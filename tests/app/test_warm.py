@@ -64,6 +64,7 @@ def test_a_search_with_warm_starts(tmp_path):
         (["warm_start.folder=x", "warm_start.epochs=1.5"], "warm_start.epochs.*got 1.5"),
         (["warm_start.folder=x", "warm_start.keep_weights=2"], "keep_weights.*got 2"),
         (["warm_start.folder=x", "trainer.max_epochs=null"], "max_epochs, which is None"),
+        (["warm_start.folder=x", "method=rescue"], "Rescue freezes weights, .*keep_weights=1"),
     ],
 )
 def test_what_cannot_be_started_from(tmp_path, overrides, message):
