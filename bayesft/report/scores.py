@@ -15,9 +15,14 @@ def score_title(config: Mapping[str, Any]) -> str:
     return (config.get("task") or {}).get("title", "accuracy")
 
 
+def score_name(config: Mapping[str, Any]) -> str:
+    """Return what logs call it."""
+    return (config.get("task") or {}).get("name", "acc")
+
+
 def own_chip_key(config: Mapping[str, Any]) -> str:
     """Return the name of the score that a network made for one chip has there."""
-    return f"test/own_chip_{(config.get('task') or {}).get('name', 'acc')}"
+    return f"test/own_chip_{score_name(config)}"
 
 
 def write_scores(scores: Mapping[str, float], folder: Path) -> None:

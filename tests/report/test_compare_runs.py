@@ -80,6 +80,13 @@ def test_nothing_finished_is_one_message(tmp_path):
         read_comparison(tmp_path)
 
 
+def test_mixed_scores_are_refused(tmp_path):
+    add(tmp_path, "erm", task={"name": "map_50", "title": "mAP@.5"})
+    add(tmp_path, "sam", task={"name": "map", "title": "mAP@[.5:.95]"})
+    with pytest.raises(SettingError, match=r"task\.name: map_50 in erm/seed-0, map in sam/seed-0"):
+        read_comparison(tmp_path)
+
+
 def test_mixed_data_sets_are_refused(tmp_path):
     add(tmp_path, "erm")
     add(tmp_path, "awp")

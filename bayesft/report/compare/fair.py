@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesft.errors import SettingError
+from bayesft.report.scores import score_name
 
 if TYPE_CHECKING:
     from bayesft.report.compare.runs import Run
@@ -20,8 +21,12 @@ class MixedRunsError(SettingError):
 
 
 def check_is_one(folder: Path, runs: Sequence[Run]) -> None:
-    """Raise `MixedRunsError` if the runs differ in data, network, drift or the test's chips."""
-    recipes = [{k: v for k, v in run.recipe.items() if k.startswith(_SAME)} for run in runs]
+    """Raise `MixedRunsError` if the runs differ in data, network, drift, score or test chips."""
+    recipes = [
+        {"task.name": score_name(run.config)}
+        | {k: v for k, v in run.recipe.items() if k.startswith(_SAME)}
+        for run in runs
+    ]
     keys = dict.fromkeys(key for each in recipes for key in each)
     lines = []
     for key in keys:
