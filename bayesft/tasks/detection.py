@@ -18,7 +18,8 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     from torchmetrics.detection import MeanAveragePrecision
 
-SCORES = ("map_50", "map", "map_75")
+TITLES = {"map_50": "mAP@.5", "map": "mAP@[.5:.95]", "map_75": "mAP@.75"}
+SCORES = tuple(TITLES)
 
 Detections = Sequence[Mapping[str, Tensor]]
 
@@ -45,17 +46,22 @@ class Detection(Task):
         num_classes: with the background, at least 2.
         name: of the score: map_50, at an overlap (IoU) of .5; map, the mean over .5 to
             .95; or map_75.
-        title: of the score in tables and figures.
+        title: of the score in tables and figures; None for what it is usually called.
 
     Raises:
-        SettingError: a score that there is not, or no class.
+        SettingError: a score that there is not or that goes by another one's title, or no class.
     """
 
-    def __init__(self, num_classes: int, *, name: str = "map_50", title: str = "mAP@.5") -> None:
-        super().__init__(num_classes, name=name, title=title)
+    def __init__(self, num_classes: int, *, name: str = "map_50", title: str | None = None) -> None:
+        super().__init__(num_classes, name=name, title=title or TITLES.get(name, name))
         if name not in SCORES:
             raise SettingError(
                 f"Expected `task.name` to be one of {', '.join(SCORES)}, but got {name!r}."
+            )
+        if self.title in TITLES.values() and self.title != TITLES[name]:
+            raise SettingError(
+                f"`task.title` is {title!r}, but task.name={name} is {TITLES[name]}: tables would "
+                f"call it what it is not. Set \"task.title='{TITLES[name]}'\" as well."
             )
         if num_classes < 2:
             raise SettingError(
@@ -114,10 +120,19 @@ class AveragePrecision(MeanAveragePrecision):
 
     Args:
         name: which one.
+
+    Raises:
+        SettingError: what computes it is not installed.
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__()
+        try:
+            super().__init__()
+        except ModuleNotFoundError as error:
+            raise SettingError(
+                "Mean average precision is computed by pycocotools, which is not installed. "
+                "Install it with the project: pip install '.[detection]'."
+            ) from error
         # Fewer boxes than it was made for are a matter of the images.
         self.warn_on_many_detections = False
         self.name = name

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torchmetrics.detection import mean_ap
 
 from bayesft.drift import LogNormalDrift
 from bayesft.errors import DataError, SettingError
@@ -128,11 +129,28 @@ def test_images_without_an_object():
         ({"num_classes": 1}, "at least 2, since the background is one"),
         ({"num_classes": 0}, "`task.num_classes` to be an integer of at least 1, but got 0"),
         ({"num_classes": 3, "name": "mAP"}, "map_50, map, map_75, but got 'mAP'"),
+        (
+            {"num_classes": 3, "name": "map", "title": "mAP@.5"},
+            r"Set \"task.title='mAP@\[.5:.95\]'",
+        ),
     ],
 )
 def test_bad_settings(settings, message):
     with pytest.raises(SettingError, match=message):
         Detection(**settings)
+
+
+def test_a_score_goes_by_its_own_title():
+    titles = [Detection(3, name=name).title for name in ("map_50", "map", "map_75")]
+    assert titles == ["mAP@.5", "mAP@[.5:.95]", "mAP@.75"]
+    assert Detection(3, name="map", title="precision").title == "precision"
+
+
+def test_what_computes_it_is_not_installed(monkeypatch):
+    for name in ("_PYCOCOTOOLS_AVAILABLE", "_FASTER_COCO_EVAL_AVAILABLE"):
+        monkeypatch.setattr(mean_ap, name, False)
+    with pytest.raises(SettingError, match=r"pycocotools.*pip install '\.\[detection\]'"):
+        TASK.meters()
 
 
 def test_a_classifier_is_no_detector():
