@@ -9,7 +9,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bayesft.drift import Chip, Drift
+from bayesft.errors import SettingError
 from bayesft.report.examples import FILE, PICTURE, draw_examples, first_examples
+from bayesft.robustness.amount import check_count
+from bayesft.tasks import Detection, Task
 from callbacks.measuring import only_loader
 
 
@@ -25,6 +28,9 @@ class ExampleDetections(pl.Callback):
         images: how many.
         seed: of the chip.
         output_dir: where it is written; the trainer's `default_root_dir` if None.
+
+    Raises:
+        SettingError: a setting that cannot be; before a training, a task that has no boxes.
     """
 
     def __init__(
@@ -37,10 +43,23 @@ class ExampleDetections(pl.Callback):
         output_dir: str | Path | None = None,
     ) -> None:
         self.drift = drift
-        self.sigmas = tuple(sigmas)
-        self.images = images
+        self.sigmas = tuple(drift.check(sigma) for sigma in sigmas)
+        if not self.sigmas:
+            raise SettingError(
+                "Expected callbacks.example_detections.sigmas to name a strength, but got []."
+            )
+        self.images = check_count("callbacks.example_detections.images", images)
         self.chip = Chip(seed, 0)
         self.output_dir = output_dir
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        task = getattr(pl_module, "task", None)
+        if isinstance(task, Task) and not isinstance(task, Detection):
+            raise SettingError(
+                "ExampleDetections shows boxes, but this task is "
+                f"{type(task).__name__.lower()}. Leave it out (callbacks=default), or use data "
+                "for detection (data=digits_detection)."
+            )
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:

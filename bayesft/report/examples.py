@@ -1,6 +1,7 @@
 """What detectors find on a few images, as drift grows: kept in a file, and drawn."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,11 @@ class Examples:
         for place, boxes in self._places().items():
             for i, each in enumerate(boxes):
                 arrays |= {f"{place}.boxes{i}": each.boxes, f"{place}.labels{i}": each.labels}
-        np.savez_compressed(path, **arrays)
+        # A run that is killed meanwhile must not leave half of it.
+        temporary = Path(f"{path}.{os.getpid()}")
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: str | Path) -> "Examples":
@@ -143,16 +148,19 @@ def draw_examples(
     title: str = "",
     each: int | None = None,
 ) -> None:
-    """Write a picture: a row for each image of each detector, a column for each sigma.
+    """Write a picture: a row for each image of each detector, a column for each common sigma.
 
     Objects are thin white frames. Found boxes are green where class and place are right
     (overlap of at least .5, each object once), else orange.
 
     Args:
-        examples: by name; the same images and sigmas.
+        examples: by name; of the same images.
         path: of the file; its ending names the format.
         title: above the columns.
         each: how many images of each detector; None for all.
+
+    Raises:
+        SettingError: there is no image, or no sigma that all of them have.
     """
     from matplotlib.figure import Figure
 
@@ -161,7 +169,16 @@ def draw_examples(
         for name, example in examples.items()
         for i in range(len(example.images[:each]))
     ]
-    sigmas = list(rows[0][1].found)
+    sigmas = [
+        sigma
+        for sigma in next(iter(examples.values())).found
+        if all(sigma in each.found for each in examples.values())
+    ]
+    if not rows or not sigmas:
+        raise SettingError(
+            f"There is nothing to draw: the examples of {', '.join(examples)} have no image or no "
+            "sigma in common. Give them the same callbacks.example_detections.sigmas."
+        )
     size = 1.9
     figure = Figure(
         figsize=(size * len(sigmas) + 0.4, size * len(rows) + 0.6), layout="constrained"

@@ -89,6 +89,9 @@ def test_a_search_on_pedestrians(tmp_path, capsys):
          r"LeNet5 does not give boxes, .*Use a detector"),
         ([*TINY, "method=ftna"], r"FTNA gives classes codewords, but this task is detection"),
         ([*TINY, "evaluation.objective.images_per_draw=0"], r"images_per_draw"),
+        (["data=digits", "callbacks=detection"],
+         r"ExampleDetections shows boxes, but this task is classification"),
+        ([*TINY, "callbacks.example_detections.images=0"], r"images` to be an integer of at"),
         ([*TINY, "task.name=mAP"], r"`task.name` to be one of map_50, map, map_75"),
     ],
 )  # fmt: skip

@@ -5,7 +5,17 @@ from torch import nn
 
 from bayesft.drift import Chip, LogNormalDrift
 from bayesft.errors import SettingError
-from bayesft.report.examples import Boxes, Examples, draw_examples, examples_of, right
+from bayesft.report.compare import report_comparison
+from bayesft.report.examples import (
+    FILE,
+    PICTURE,
+    Boxes,
+    Examples,
+    draw_examples,
+    examples_of,
+    right,
+)
+from tests.helpers.comparisons import add
 
 BOX = [10.0, 10.0, 30.0, 30.0]
 ELSEWHERE = [50.0, 50.0, 60.0, 60.0]
@@ -78,6 +88,32 @@ def test_the_picture_has_a_row_for_each_image_of_each_detector(examples, tmp_pat
     heights = [int.from_bytes(size, "big") for size in sizes]
     # 1.9 inches a row and .6 for the rest, 150 dots each.
     assert heights == [round((rows * 1.9 + 0.6) * 150) for rows in (4, 2)]
+
+
+def test_columns_are_what_all_have(examples, tmp_path):
+    other = Examples(examples.images, examples.truth, {0.6: examples.found[0.6], 0.9: ()})
+    draw_examples({"ERM": examples, "BayesFT": other}, tmp_path / "one.png")
+    width = int.from_bytes((tmp_path / "one.png").read_bytes()[16:20], "big")
+    assert width == round((1.9 + 0.4) * 150)
+    nothing = Examples(examples.images, examples.truth, {})
+    with pytest.raises(SettingError, match="ERM, other have no image or no sigma in common"):
+        draw_examples({"ERM": examples, "other": nothing}, tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04torn", None])
+def test_a_comparison_without_a_picture_of_one(examples, tmp_path, capsys, content):
+    """Its numbers are there all the same."""
+    for name in ("erm", "sam"):
+        examples.save(add(tmp_path, name) / FILE)
+    if content is None:
+        Examples(examples.images, examples.truth, {}).save(tmp_path / "sam" / "seed-0" / FILE)
+    else:
+        (tmp_path / "sam" / "seed-0" / FILE).write_bytes(content)
+    report_comparison(tmp_path)
+    shown = capsys.readouterr().out
+    assert ("Note: There is nothing to draw" if content is None else "holds no examples") in shown
+    assert (tmp_path / "comparison.html").exists()
+    assert (tmp_path / PICTURE).exists() == (content is not None)
 
 
 def test_what_is_right():

@@ -1,7 +1,10 @@
 """The report on a comparison's folder: table, figure, files and page."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from bayesft.errors import SettingError
 from bayesft.report.compare.figure import draw_comparison
 from bayesft.report.compare.own_chip import own_chip_note
 from bayesft.report.compare.page import title_of, write_page
@@ -47,10 +50,26 @@ def report_comparison(folder: Path) -> Found:
 
 
 def _draw_examples(found: Found, folder: Path) -> Path | None:
-    """Draw what the contenders find on the first image, if they are detectors."""
+    """Draw what the contenders find on the first image, if they are detectors.
+
+    What is wrong with a picture is told; the numbers do not depend on it.
+    """
     first = {name: folder / runs[0].folder / FILE for name, runs in found.runs.items() if runs}
-    examples = {name: Examples.load(file) for name, file in first.items() if file.exists()}
-    if not examples:
-        return None
-    draw_examples(examples, folder / PICTURE, each=1)
-    return folder / PICTURE
+    examples = {}
+    for name, file in first.items():
+        with _told():
+            if file.exists():
+                examples[name] = Examples.load(file)
+    with _told():
+        if examples:
+            draw_examples(examples, folder / PICTURE, each=1)
+            return folder / PICTURE
+    return None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except SettingError as error:
+        show(f"Note: {error}")
