@@ -100,12 +100,12 @@ class Detection(Task):
         boxes = torch.cat([each["boxes"] for each in found])
         if len(boxes) == 0 or not torch.isfinite(boxes).all():
             return boxes.new_tensor(torch.nan)
-        meter = AveragePrecision(self.name).to(boxes.device)
+        meter = AveragePrecision(self.name, alone=True).to(boxes.device)
         meter.update(found, targets)
         return meter.compute().to(boxes.device)
 
     def clean(self, model: nn.Module, batches: Iterable[Any]) -> float:
-        meter = AveragePrecision(self.name)
+        meter = AveragePrecision(self.name, alone=True)
 
         def see(batch: Any) -> None:
             images, targets = batch
@@ -120,14 +120,16 @@ class AveragePrecision(MeanAveragePrecision):
 
     Args:
         name: which one.
+        alone: whether it is of what this process has seen. Else processes that train
+            together compute the one of all of their images.
 
     Raises:
         SettingError: what computes it is not installed.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, alone: bool = False) -> None:
         try:
-            super().__init__()
+            super().__init__(sync_on_compute=not alone)
         except ModuleNotFoundError as error:
             raise SettingError(
                 "Mean average precision is computed by pycocotools, which is not installed. "

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -113,3 +114,10 @@ def tells(folder: Path) -> list[dict]:
 
 def told(folder: Path) -> list[int]:
     return [event["number"] for event in tells(folder)]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,7 +1,6 @@
 """Draws divided over two processes: the same curve as one process's."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch.utils.data import TensorDataset
 from bayesft.drift import LogNormalDrift
 from bayesft.models import LeNet5
 from bayesft.robustness import Curve, evaluate
+from tests.helpers.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,12 +42,6 @@ def work(rank: int, port: int, folder: Path) -> None:
             curve.to_json(folder / f"{name} {rank}.json")
     finally:
         dist.destroy_process_group()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_two_processes_give_the_curve_of_one_to_the_bit(tmp_path):
