@@ -9,11 +9,11 @@ _PARTS = ("model", "method", "data", "drift", "evaluation", "trainer", "callback
 _NO_MATTER = {
     "data_dir", "default_root_dir", "enable_progress_bar", "enable_model_summary", "shuffle_seed",
     "log_every_n_steps", "num_workers", "pin_memory", "accelerator", "devices",
-    "output_dir", "dirpath", "filename", "search_seed", "backend",
+    "output_dir", "dirpath", "filename", "search_seed", "backend", "title",
 }  # fmt: skip
 
 # What callbacks of these names do leaves weights and curves alone.
-_ONLY_WATCH = {"random_state", "rich_progress_bar", "wandb_drift_curve"}
+_ONLY_WATCH = {"example_detections", "random_state", "rich_progress_bar", "wandb_drift_curve"}
 
 
 def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """Return where two recipes differ, as `key: ours, not theirs`; empty if nowhere."""
     keys = [*ours, *(key for key in theirs if key not in ours)]
     return [
-        f"{key}: {ours.get(key, 'not set')}, not {theirs.get(key, 'not set')}"
+        f"{key}: {ours.get(key, 'unset')}, not {theirs.get(key, 'unset')}"
         for key in keys
         if ours.get(key) != theirs.get(key)
     ]

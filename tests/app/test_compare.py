@@ -6,10 +6,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from bayesft import app
 from bayesft.app.build import build_data, build_module
 from bayesft.app.train import train
 from bayesft.report.compare import Plan
@@ -17,7 +15,7 @@ from bayesft.report.cost import Cost
 from bayesft.report.recipe import difference, recipe
 from bayesft.report.scores import read_scores
 from bayesft.robustness import Curve
-from tests.helpers.app import CONF, ROOT, SMALL, composed
+from tests.helpers.app import CONF, ROOT, SMALL, composed, train_many
 
 CONTENDERS = sorted(path.stem for path in (ROOT / "conf" / "contender").glob("*.yaml"))
 
@@ -39,14 +37,7 @@ def contender(folder, name: str, *overrides: str):
 
 def sweep(folder, *overrides: str) -> None:
     """Run `train.py -m experiment=compare` with `overrides`, the report at its end included."""
-    with initialize_config_dir(CONF, version_base="1.3", job_name="train"):
-        GlobalHydra.instance().hydra.multirun(
-            config_name="train",
-            task_function=app.train,
-            overrides=[
-                *SMALL, "experiment=compare", f"hydra.sweep.dir='{folder}'", *overrides,
-            ],
-        )  # fmt: skip
+    train_many(folder, *SMALL, "experiment=compare", *overrides)
 
 
 def test_all_contenders_are_compared():

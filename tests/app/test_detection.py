@@ -9,7 +9,7 @@ from bayesft.app import train
 from bayesft.app.errors import CommandError
 from bayesft.report.examples import Examples
 from bayesft.robustness import Curve
-from tests.helpers.app import composed, search
+from tests.helpers.app import composed, search, train_many
 from tests.helpers.pedestrians import write_penn_fudan
 
 AMOUNTS = (
@@ -78,6 +78,24 @@ def test_a_search_on_pedestrians(tmp_path, capsys):
     rows = map(json.loads, (tmp_path / "search" / "journal.jsonl").read_text().splitlines())
     told = [row for row in rows if "clean_map_50" in json.dumps(row)]
     assert len(told) == 2
+
+
+def test_a_comparison(tmp_path, capsys):
+    detection, *others = TINY
+    train_many(
+        tmp_path, detection.replace("detection", "[compare,detection]"), *others,
+        "contender=erm,dropout", "seed=0",
+    )  # fmt: skip
+    shown = capsys.readouterr().out
+    assert "mAP@.5 on test images" in shown
+    assert "Missing" not in shown
+    assert "mAP@.5_0.3," in (tmp_path / "comparison.csv").read_text()
+    page = (tmp_path / "comparison.html").read_text()
+    assert "mAP@.5 at each strength of the drift" in page
+    assert "ccuracy" not in page
+    # A row for each contender.
+    height = int.from_bytes((tmp_path / "example_detections.png").read_bytes()[20:24], "big")
+    assert height == round((2 * 1.9 + 0.6) * 150)
 
 
 @pytest.mark.parametrize(

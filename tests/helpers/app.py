@@ -1,5 +1,6 @@
 """The application in this process: configs composed as the command line would, searches run."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -34,9 +35,18 @@ def composed(folder: Path, *overrides: str, name: str = "train") -> DictConfig:
 
 def search(folder: Path, *overrides: str) -> None:
     """Run `search.py -m` with `overrides`, the report at its end included."""
-    with initialize_config_dir(CONF, version_base="1.3", job_name="search"):
+    _multirun("search", app.search, folder, overrides)
+
+
+def train_many(folder: Path, *overrides: str) -> None:
+    """Run `train.py -m` with `overrides`, the report at its end included."""
+    _multirun("train", app.train, folder, overrides)
+
+
+def _multirun(name: str, task: Callable, folder: Path, overrides: Sequence[str]) -> None:
+    with initialize_config_dir(CONF, version_base="1.3", job_name=name):
         GlobalHydra.instance().hydra.multirun(
-            config_name="search",
-            task_function=app.search,
+            config_name=name,
+            task_function=task,
             overrides=[f"hydra.sweep.dir='{folder}'", *overrides],
         )

@@ -130,5 +130,5 @@ def test_what_decides_a_result():
     config = {"seed": 0, "logger": {}, "trainer": {"max_epochs": 3, "enable_progress_bar": True}}
     assert recipe(config) == {"trainer.max_epochs": 3}
     assert difference({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == [
-        "b: 2, not 3", "c: not set, not 4",
+        "b: 2, not 3", "c: unset, not 4",
     ]  # fmt: skip
