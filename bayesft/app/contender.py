@@ -161,7 +161,7 @@ def compare_command(name: str, found: FoundContender) -> str:
     experiment = "compare"
     if found.experiments:
         # What they say of network, data and evaluation holds for the comparison as well.
-        experiment = f"[{','.join(found.experiments)},compare]"
+        experiment = f"[compare,{','.join(found.experiments)}]"
     command = ["python", "train.py", "-m", f"experiment={experiment}", f"contender=erm,{name}"]
     return shlex.join([*command, *found.overrides])
 
