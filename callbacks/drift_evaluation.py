@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
@@ -14,6 +15,8 @@ from bayesft.robustness import Curve, Score
 from bayesft.robustness.amount import amount, check_count
 from bayesft.robustness.backends import AUTO, check_backend
 from callbacks.measuring import measure, only_loader, score_name
+
+_STATE = "drift_evaluation"
 
 
 class DriftEvaluation(pl.Callback):
@@ -38,7 +41,8 @@ class DriftEvaluation(pl.Callback):
         target_stderr: the standard error to reach at each sigma, in place of `draws`.
         seed: of the validation's chips; the same chips at every epoch.
         every_n_epochs: validations in between are left out; the first and the last
-            epoch's never are, so that a monitor always has a value.
+            epoch's never are, so that a monitor always has a value. A training that goes on
+            from a checkpoint goes on with the values that it had.
         test_sigmas: further strengths for the test curve, such as 0.
         test_draws: chips for the test curve.
         test_images_per_draw: fresh images for each.
@@ -97,11 +101,19 @@ class DriftEvaluation(pl.Callback):
         self.output_dir = output_dir
         self.val_curve: Curve | None = None
         self.test_curve: Curve | None = None
+        # What was logged last, of a training that goes on.
+        self._logged: dict[str, float] = {}
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Here and not in `on_validation_end`, where Lightning no longer accepts a
         # log and ModelCheckpoint has looked already.
-        if trainer.sanity_checking or not self._is_due(trainer):
+        if trainer.sanity_checking:
+            return
+        if not self._is_due(trainer):
+            if self.val_curve is None:
+                # For a monitor, which finds them where the training was not cut.
+                values = {name: torch.tensor(value) for name, value in self._logged.items()}
+                trainer.callback_metrics.update(values)
             return
         self.val_curve = self._evaluate(
             trainer,
@@ -111,7 +123,18 @@ class DriftEvaluation(pl.Callback):
             seed=self.seed,
             **self.amount,
         )
-        self._log(pl_module, "val", self.val_curve)
+        self._logged = self._log(pl_module, "val", self.val_curve)
+
+    # Not `state_dict`: Lightning would refuse two of these.
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint.setdefault(_STATE, {})[self._name_in(pl_module)] = self._logged
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._logged = dict(checkpoint.get(_STATE, {}).get(self._name_in(pl_module), {}))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.test_curve = self._evaluate(
@@ -135,7 +158,7 @@ class DriftEvaluation(pl.Callback):
             return True
         epoch = trainer.current_epoch
         last = epoch + 1 == trainer.max_epochs
-        return self.val_curve is None or last or (epoch + 1) % self.every_n_epochs == 0
+        return not self._logged or last or (epoch + 1) % self.every_n_epochs == 0
 
     def _evaluate(
         self, trainer: pl.Trainer, module: pl.LightningModule, loader: DataLoader, **settings: Any
@@ -144,10 +167,14 @@ class DriftEvaluation(pl.Callback):
             trainer, module, loader, self.drift, score=self.score, backend=self.backend, **settings
         )
 
-    def _log(self, module: pl.LightningModule, stage: str, curve: Curve) -> None:
+    def _log(self, module: pl.LightningModule, stage: str, curve: Curve) -> dict[str, float]:
         objective = curve.at(self.sigmas)
-        name = self.name or f"drift_{score_name(module)}"
+        name = f"{stage}/{self._name_in(module)}"
         values = {name: objective.mean, f"{name}_stderr": objective.stderr}
         values |= {f"{name}/{point.sigma:g}": point.mean for point in curve.points}
         # Every process has the whole curve: nothing to reduce.
-        module.log_dict({f"{stage}/{key}": value for key, value in values.items()})
+        module.log_dict(values)
+        return values
+
+    def _name_in(self, module: pl.LightningModule) -> str:
+        return self.name or f"drift_{score_name(module)}"

@@ -211,9 +211,13 @@ def _experiments(typed: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_common(override: str, known: set[str]) -> bool:
-    """Whether a typed override is about what a comparison has the same for all."""
+    """Whether a typed override is about what a comparison has the same for all.
+
+    So is an optimizer that was not searched: or a difference from plain training would be
+    the optimizer's as well.
+    """
     key = override.partition("=")[0].lstrip("+~")
-    parts = ("model.", "data.", "drift", "evaluation", "trainer.")
+    parts = ("model.", "data.", "drift", "evaluation", "trainer.", "optimizer")
     return key.startswith(parts) and key not in known and key != "trainer.max_epochs"
 
 

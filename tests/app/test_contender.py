@@ -88,8 +88,25 @@ def test_what_a_comparison_has_the_same_for_all_is_left_out_and_in_the_command(s
     assert "'model.hidden=[16]'" in command
     assert "data.batch_size=256" in command
     assert command.endswith(" trainer.max_epochs=2")
-    for word in ("val_size", "method", "optimizer", "model.dropout"):
+    assert " optimizer=adamw " in command
+    for word in ("val_size", "method", "optimizer.lr", "model.dropout"):
         assert word not in command
+
+
+def test_plain_training_has_the_optimizer_that_was_not_searched(searched, tmp_path, conf):
+    path, _ = write_contender(searched, "mine", conf)
+    content = yaml.safe_load(path.read_text())
+    content["optimizer"]["lr"] = 0.0123
+    path.write_text(f"# @package _global_\n{yaml.safe_dump(content)}")
+    typed = shlex.split(compare_command("mine", found_contender(searched)))[3:]
+    overrides = [each for each in typed if not each.startswith("contender=")]
+    place = f"hydra.searchpath=[file://{conf}]"
+    erm, mine = (
+        composed(tmp_path, place, *overrides, f"contender={name}").optimizer
+        for name in ("erm", "mine")
+    )
+    assert erm._target_ == mine._target_ == "torch.optim.AdamW"
+    assert (erm.lr, mine.lr) == (0.01, 0.0123)
 
 
 def test_a_search_s_experiment_is_in_the_command(searched, tmp_path):

@@ -99,6 +99,40 @@ def test_every_n_epochs_and_always_the_first_and_the_last(tmp_path, every, epoch
     assert checkpoint.best_model_score is not None
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+def test_a_training_that_was_cut_evaluates_no_more_than_it_would_have(tmp_path):
+    """Or another epoch's weights could be kept as the best."""
+    seen = []
+
+    class Counted(DriftEvaluation):
+        def _evaluate(self, trainer, *args, **settings):
+            seen.append(trainer.current_epoch)
+            return super()._evaluate(trainer, *args, **settings)
+
+    class Stop(pl.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            trainer.should_stop = trainer.current_epoch == 1
+
+    def run(folder, *callbacks, ckpt_path=None):
+        evaluation = Counted(
+            LogNormalDrift(), SIGMAS, draws=4, images_per_draw=20, every_n_epochs=4
+        )
+        best = ModelCheckpoint(folder, monitor="val/drift_acc", mode="max", save_last=True)
+        settings = {"max_epochs": 7, "enable_checkpointing": True}
+        training = trainer(folder, evaluation, best, *callbacks, **settings)
+        training.fit(erm(dropout=0.0), digits(), ckpt_path=ckpt_path, weights_only=True)
+        return best
+
+    whole = run(tmp_path / "whole")
+    assert seen == [0, 3, 6]
+    seen.clear()
+    run(tmp_path / "cut", Stop())
+    resumed = run(tmp_path / "cut", ckpt_path=tmp_path / "cut" / "last.ckpt")
+    assert seen == [0, 3, 6]
+    assert resumed.best_model_score == whole.best_model_score
+    assert resumed.best_model_path.split("/")[-1] == whole.best_model_path.split("/")[-1]
+
+
 def test_nothing_in_the_sanity_check(tmp_path):
     evaluation = drift_evaluation()
 
