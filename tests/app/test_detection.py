@@ -57,7 +57,7 @@ def test_a_training(tmp_path, capsys):
         "samson",
         "reram_v method.plain=0",
         "rescue method.plain=0 method.faults.target=crossbar",
-    ],  # fmt: skip
+    ],
 )
 def test_a_method_serves_detection_too(tmp_path, method):
     """Each moves every weight, and to another place than plain training does."""
