@@ -37,7 +37,8 @@ class Rescue(OneChip):
     columns, after the retraining; here all rows and columns are assigned, before it, and
     spare columns are more of them to choose from. Biases and norms, which are no matrices,
     may be stuck but are not assigned. With `plain=0` no derivatives are known, and all
-    count the same.
+    count the same; and a bias that begins as zeros stays so if one of its cells is stuck at its
+    largest magnitude.
 
     Args:
         model: see `ERM`.

@@ -103,3 +103,9 @@ def test_a_drift_can_choose_the_strengths(tmp_path, name):
     ]  # fmt: skip
     assert sigmas("drift=stuck_at", "evaluation.sigmas=[0.3]") == [0.3]
     assert max(sigmas("drift=stuck_at", "evaluation=default")) == 1.5
+
+
+def test_both_searches_look_for_rates_in_the_same_place(tmp_path):
+    cfg = composed(tmp_path, "experiment=[compare,detection]", "contender=bayesft", name="search")
+    inside, across = cfg.callbacks.dropout_search, cfg.vectors["model.dropout"]
+    assert (inside.low, inside.high) == (across.low, across.high) == (0.0, 0.4)

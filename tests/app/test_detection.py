@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import torch
 import yaml
 
 from bayesft.app import train
 from bayesft.app.errors import CommandError
+from bayesft.app.train import fitted
 from bayesft.report.examples import Examples
 from bayesft.robustness import Curve
 from tests.helpers.app import composed, search, train_many
@@ -47,12 +49,29 @@ def test_a_training(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "method", ["noise_injection", "awp", "sam", "samson", "reram_v method.plain=0"]
+    "method",
+    [
+        "noise_injection method.ramp=0",
+        "awp",
+        "sam",
+        "samson",
+        "reram_v method.plain=0",
+        "rescue method.plain=0 method.faults.target=crossbar",
+    ],
 )
 def test_a_method_serves_detection_too(tmp_path, method):
-    name, *settings = method.split()
-    score = train(composed(tmp_path, *TINY, f"method={name}", *settings))
-    assert 0 <= score <= 1
+    """Each moves every weight, and to another place than plain training does."""
+    weights = []
+    for each in ("erm optimizer.lr=0", "erm", method):
+        name, *settings = each.split()
+        cfg = composed(tmp_path / str(len(weights)), *TINY, f"method={name}", *settings)
+        with fitted(cfg) as run:
+            weights.append(dict(run.module.model.named_parameters()))
+    start, plain, ours = weights
+    for name, weight in ours.items():
+        assert weight.isfinite().all()
+        assert not torch.equal(weight, start[name])
+    assert any(not torch.equal(weight, plain[name]) for name, weight in ours.items())
 
 
 def test_a_search_on_pedestrians(tmp_path, capsys):
