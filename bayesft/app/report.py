@@ -151,9 +151,10 @@ def _test_curve(folder: Path) -> Curve:
 
 
 def _side_by_side(folders: Mapping[str, Path], sweep_dir: Path) -> Path | None:
-    """Draw what detectors find, one network above the other, if that is what they do."""
-    files = {name: folder / FILE for name, folder in folders.items()}
+    """Draw what detectors find side by side, the baseline first, if that is what they do."""
+    files = {name: folder / FILE for name, folder in reversed(folders.items())}
     if not all(file.exists() for file in files.values()):
         return None
-    draw_examples({name: Examples.load(file) for name, file in files.items()}, sweep_dir / PICTURE)
+    examples = {name: Examples.load(file) for name, file in files.items()}
+    draw_examples(examples, sweep_dir / PICTURE, beside=True)
     return sweep_dir / PICTURE

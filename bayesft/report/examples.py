@@ -145,8 +145,8 @@ def draw_examples(
     examples: Mapping[str, Examples],
     path: str | Path,
     *,
-    title: str = "",
     each: int | None = None,
+    beside: bool = False,
 ) -> None:
     """Write a picture: a row for each image of each detector, a column for each common sigma.
 
@@ -156,44 +156,55 @@ def draw_examples(
     Args:
         examples: by name; of the same images.
         path: of the file; its ending names the format.
-        title: above the columns.
         each: how many images of each detector; None for all.
+        beside: put the detectors side by side, a row for each image.
 
     Raises:
         SettingError: there is no image, or no sigma that all of them have.
     """
     from matplotlib.figure import Figure
 
-    rows = [
-        (name, example, i)
-        for name, example in examples.items()
-        for i in range(len(example.images[:each]))
-    ]
-    sigmas = [
-        sigma
-        for sigma in next(iter(examples.values())).found
-        if all(sigma in each.found for each in examples.values())
-    ]
-    if not rows or not sigmas:
+    rows = _cells(examples, _common_sigmas(examples), each)
+    if not rows or not rows[0]:
         raise SettingError(
             f"There is nothing to draw: the examples of {', '.join(examples)} have no image or no "
             "sigma in common. Give them the same callbacks.example_detections.sigmas."
         )
+    if beside:
+        images = len(rows) // len(examples)
+        rows = [[cell for row in rows[i::images] for cell in row] for i in range(images)]
     size = 1.9
     figure = Figure(
-        figsize=(size * len(sigmas) + 0.4, size * len(rows) + 0.6), layout="constrained"
+        figsize=(size * len(rows[0]) + 0.4, size * len(rows) + 0.6), layout="constrained"
     )
-    axes = figure.subplots(len(rows), len(sigmas), squeeze=False)
-    for (name, example, i), row in zip(rows, axes, strict=True):
-        for sigma, cell in zip(sigmas, row, strict=True):
-            _draw_cell(cell, example.images[i], example.truth[i], example.found[sigma][i])
-        if i == 0:
-            row[0].set_ylabel(name, fontsize=11)
-    for sigma, cell in zip(sigmas, axes[0], strict=True):
-        cell.set_title(f"σ = {sigma:g}", fontsize=10)
-    if title:
-        figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+    for row, places in zip(rows, axes, strict=True):
+        for (name, sigma, i), place in zip(row, places, strict=True):
+            example = examples[name]
+            _draw_cell(place, example.images[i], example.truth[i], example.found[sigma][i])
+    for (name, sigma, _), place in zip(rows[0], axes[0], strict=True):
+        place.set_title(f"{name}, σ = {sigma:g}" if beside else f"σ = {sigma:g}", fontsize=10)
+    for row, places in zip(rows, axes, strict=True):
+        name, _, i = row[0]
+        if i == 0 and not beside:
+            places[0].set_ylabel(name, fontsize=11)
     figure.savefig(path, dpi=150)
+
+
+def _cells(
+    examples: Mapping[str, Examples], sigmas: Sequence[float], each: int | None
+) -> list[list[tuple[str, float, int]]]:
+    """Return name, sigma and number of the image for each cell, in rows."""
+    return [
+        [(name, sigma, i) for sigma in sigmas]
+        for name in examples
+        for i in range(min(len(example.images[:each]) for example in examples.values()))
+    ]
+
+
+def _common_sigmas(examples: Mapping[str, Examples]) -> list[float]:
+    first, *others = examples.values()
+    return [sigma for sigma in first.found if all(sigma in each.found for each in others)]
 
 
 def right(found: Boxes, truth: Boxes) -> list[bool]:

@@ -82,12 +82,14 @@ def test_another_file_is_told(tmp_path, content):
 
 def test_the_picture_has_a_row_for_each_image_of_each_detector(examples, tmp_path):
     sizes = []
-    for each, name in ((None, "all.png"), (1, "first.png")):
-        draw_examples({"ERM": examples, "BayesFT": examples}, tmp_path / name, each=each)
+    both = {"ERM": examples, "BayesFT": examples}
+    for number, settings in enumerate(({}, {"each": 1}, {"beside": True})):
+        name = f"{number}.png"
+        draw_examples(both, tmp_path / name, **settings)
         sizes.append((tmp_path / name).read_bytes()[20:24])
     heights = [int.from_bytes(size, "big") for size in sizes]
     # 1.9 inches a row and .6 for the rest, 150 dots each.
-    assert heights == [round((rows * 1.9 + 0.6) * 150) for rows in (4, 2)]
+    assert heights == [round((rows * 1.9 + 0.6) * 150) for rows in (4, 2, 2)]
 
 
 def test_columns_are_what_all_have(examples, tmp_path):

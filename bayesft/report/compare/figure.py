@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COLOURS = (
     ("#101114", "#f4f4f2"), ("#0072b2", "#5cb3f0"), ("#d55e00", "#ff8f45"), ("#009e73", "#2dd4a4"),
     ("#b5468b", "#ec95c8"), ("#967200", "#f0c93c"), ("#6246b0", "#ac98f7"), ("#7b4a22", "#cf9f70"),
-    ("#6a7280", "#a5adba"), ("#c2185b", "#ff7aa5"),
+    ("#6a7280", "#a5adba"), ("#c2185b", "#ff7aa5"), ("#0e7c86", "#4fd8e2"), ("#7a9a01", "#c5e45a"),
 )  # fmt: skip
 # Matplotlib's markers, and what looks like them in a text.
 MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("X", "✖"))
