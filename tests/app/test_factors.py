@@ -6,7 +6,6 @@ import sys
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
@@ -19,7 +18,7 @@ from bayesft.methods.checkpoint import read_state
 from bayesft.report.__main__ import main
 from bayesft.report.recipe import difference, recipe
 from bayesft.robustness import Curve
-from tests.helpers.app import CONF, SMALL, composed
+from tests.helpers.app import CONF, SMALL, composed, train_many
 
 STUDIES = {"factors": (3, 6, 9), "factors_lenet5": (5, 7, 9)}
 TINY = (
@@ -40,12 +39,7 @@ def swept(name: str) -> dict[str, list[str]]:
 
 def sweep(folder, *overrides: str) -> None:
     """Run `train.py -m` with `overrides`, the report at its end included."""
-    with initialize_config_dir(CONF, version_base="1.3", job_name="train"):
-        GlobalHydra.instance().hydra.multirun(
-            config_name="train",
-            task_function=app.train,
-            overrides=[*TINY, f"hydra.sweep.dir='{folder}'", *overrides],
-        )
+    train_many(folder, *TINY, *overrides)
 
 
 @pytest.fixture(scope="module", params=STUDIES)

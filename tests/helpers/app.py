@@ -1,5 +1,6 @@
 """The application in this process: configs composed as the command line would, searches run."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,9 +45,16 @@ def train_many(folder: Path, *overrides: str) -> None:
 
 
 def _multirun(name: str, task: Callable, folder: Path, overrides: Sequence[str]) -> None:
-    with initialize_config_dir(CONF, version_base="1.3", job_name=name):
-        GlobalHydra.instance().hydra.multirun(
-            config_name=name,
-            task_function=task,
-            overrides=[f"hydra.sweep.dir='{folder}'", *overrides],
-        )
+    try:
+        with initialize_config_dir(CONF, version_base="1.3", job_name=name):
+            GlobalHydra.instance().hydra.multirun(
+                config_name=name,
+                task_function=task,
+                overrides=[f"hydra.sweep.dir='{folder}'", *overrides],
+            )
+    finally:
+        # Hydra leaves the last job's log file to the end of the process.
+        for handler in logging.root.handlers[:]:
+            if isinstance(handler, logging.FileHandler):
+                logging.root.removeHandler(handler)
+                handler.close()
