@@ -4,9 +4,16 @@ import json
 import logging
 
 import pytest
+import torch
 import wandb
 from pytorch_lightning.loggers import CSVLogger
 
+from bayesft.data import DigitsDetectionDataModule
+from bayesft.drift import LogNormalDrift
+from bayesft.methods import ERM
+from bayesft.models import faster_rcnn
+from bayesft.tasks import Detection
+from callbacks.example_detections import ExampleDetections
 from callbacks.wandb_drift_curve import WandbDriftCurve
 from callbacks.wandb_logger import WandbRunLogger, offline_reason
 from tests.callbacks.test_drift_evaluation import drift_evaluation
@@ -52,6 +59,25 @@ def test_a_search_while_training_shows_its_vector_and_what_it_learnt(no_key, tmp
     assert 0 <= json.loads(history["search/dropout/fc1"]) <= 0.8
     assert 0 <= json.loads(history["search/objective"]) <= 1
     assert any("search/insight" in key for key in history)
+
+
+def test_a_detector_shows_what_it_finds(no_key, tmp_path):
+    """One picture, that which lies in the folder."""
+    torch.manual_seed(0)
+    model = faster_rcnn(backbone="small", channels=1, image_size=48, num_classes=11)
+    data = DigitsDetectionDataModule(
+        image_size=48, train_size=8, val_size=4, test_size=4, batch_size=4, digit_size=(12, 20)
+    )
+    logger = WandbRunLogger(project="p", save_dir=str(tmp_path))
+    pictures = ExampleDetections(LogNormalDrift(), output_dir=tmp_path / "pictures")
+    run = trainer(tmp_path, pictures, max_epochs=1, logger=logger)
+    run.test(ERM(model, task=Detection(11)), datamodule=data, verbose=False)
+    logger.close()
+    [path] = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    _, _, history = read_run(path)
+    assert any(key.startswith("test/example_detections") for key in history)
+    [logged] = (tmp_path / "wandb").rglob("media/images/test/example_detections*.png")
+    assert logged.read_bytes() == (tmp_path / "pictures" / "example_detections.png").read_bytes()
 
 
 def test_two_trainings_in_one_process_are_two_runs(no_key, tmp_path):
