@@ -53,8 +53,10 @@ def _multirun(name: str, task: Callable, folder: Path, overrides: Sequence[str])
                 overrides=[f"hydra.sweep.dir='{folder}'", *overrides],
             )
     finally:
-        # Hydra leaves the last job's log file to the end of the process.
-        for handler in logging.root.handlers[:]:
-            if isinstance(handler, logging.FileHandler):
-                logging.root.removeHandler(handler)
-                handler.close()
+        # Hydra leaves loggers as the last job had them to the end of the process.
+        for logger in (logging.root, logging.getLogger("bayesft.search")):
+            for handler in logger.handlers[:]:
+                if isinstance(handler, logging.FileHandler):
+                    logger.removeHandler(handler)
+                    handler.close()
+            logger.propagate = True
