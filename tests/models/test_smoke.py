@@ -59,11 +59,13 @@ ROWS = [
 ]
 # They have sites of their own.
 OWN = ("model=mlp", "model=lenet5")
+# They have a suite of their own, in tests/models/detection.
+DETECTORS = ("faster_rcnn", "retinanet")
 
 
 def test_no_model_of_the_menu_is_left_out():
     names = {path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")}
-    assert names == {*OURS, "torchvision"}
+    assert names == {*OURS, "torchvision", *DETECTORS}
 
 
 @pytest.mark.parametrize(("model", "size", "sites", "blocks"), ROWS)
