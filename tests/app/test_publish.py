@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import wandb
 
 from bayesft.app import ComparisonReport, FactorReport
 from tests.app.test_compare import sweep
@@ -16,6 +17,8 @@ def offline(monkeypatch, tmp_path):
     """W&B writes to its files alone, whoever has logged in."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+    # It reads the environment once in a process, and another test may have come first.
+    wandb.teardown()
 
 
 def runs_in(folder):
