@@ -135,7 +135,8 @@ class AveragePrecision(MeanAveragePrecision):
                 "Mean average precision is computed by pycocotools, which is not installed. "
                 "Install it with the project: pip install '.[detection]'."
             ) from error
-        # Fewer boxes than it was made for are a matter of the images.
+        # A drifted network can find hundreds on an image, of which the surest 100 count; it
+        # would say so for every draw.
         self.warn_on_many_detections = False
         self.name = name
 
