@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 
 from bayesft.drift import Chip, Drift
 from bayesft.errors import SettingError
-from bayesft.report.examples import FILE, PICTURE, draw_examples, first_examples
+from bayesft.report.examples import FILE, first_examples
+from bayesft.report.examples_figure import PICTURE, draw_examples
 from bayesft.robustness.amount import check_count
 from bayesft.tasks import Detection, Task
 from callbacks.measuring import only_loader

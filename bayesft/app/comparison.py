@@ -13,7 +13,7 @@ from bayesft.report import show
 from bayesft.report.compare import MixedRunsError, Plan, report_comparison
 from bayesft.report.compare.folder import FIGURE, PAGE
 from bayesft.report.compare.sheets import contenders_sheet, runs_sheet
-from bayesft.report.examples import PICTURE
+from bayesft.report.examples_figure import PICTURE
 
 
 class ComparisonReport(StudyReport):

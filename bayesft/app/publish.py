@@ -73,6 +73,7 @@ def _resolved(config: DictConfig, folder: Path) -> DictConfig:
         return OmegaConf.create(OmegaConf.to_container(config.logger, resolve=True))
 
 
+# The sweeper has the same: it serves other applications too, and must not load this one.
 @contextmanager
 def _hydra_config(config: DictConfig) -> Iterator[None]:
     """Let `config` resolve what it says of Hydra (`${hydra:...}`), as inside a job."""

@@ -16,7 +16,8 @@ from bayesft.app.measure import measured
 from bayesft.locks import Lock
 from bayesft.methods import ERM, load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
-from bayesft.report.examples import FILE, PICTURE, Examples, draw_examples
+from bayesft.report.examples import FILE, Examples
+from bayesft.report.examples_figure import PICTURE, draw_examples
 from bayesft.report.learnt import FIGURE
 from bayesft.report.results import ALTERNATING, RESULTS
 from bayesft.report.scores import score_title

@@ -1,6 +1,8 @@
 """Small trainings that take a second."""
 
 import functools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,6 +25,23 @@ def erm(*, hidden: tuple[int, ...] = (16,), dropout: Any = 0.2, **settings: Any)
     torch.manual_seed(0)
     model = MLP(image_size=8, hidden=hidden)
     return ERM(model, task=Classification(10), dropout=dropout, **settings)
+
+
+def cut_and_resumed(
+    make: Callable[[], pl.LightningModule], folder: Path, *, stop_at: int, max_epochs: int
+) -> pl.LightningModule:
+    """Return a module whose training ended early, after epoch `stop_at`, and went on in another."""
+    first, cut = make(), trainer(folder, max_epochs=max_epochs)
+
+    def stop() -> None:
+        cut.should_stop = first.current_epoch == stop_at
+
+    first.on_train_epoch_end = stop
+    cut.fit(first, digits())
+    cut.save_checkpoint(folder / "cut.ckpt")
+    second, again = make(), trainer(folder, max_epochs=max_epochs)
+    again.fit(second, digits(), ckpt_path=folder / "cut.ckpt", weights_only=True)
+    return second
 
 
 def trainer(folder: Any, *callbacks: pl.Callback, **settings: Any) -> pl.Trainer:

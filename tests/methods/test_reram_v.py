@@ -11,7 +11,7 @@ from bayesft.methods import ERM, ReRAMV
 from bayesft.methods.reram_v import assigned_rows
 from bayesft.models import MLP
 from bayesft.tasks import Classification
-from tests.helpers.trainings import digits, trainer
+from tests.helpers.trainings import cut_and_resumed, digits, trainer
 
 DRIFT = LogNormalDrift()
 
@@ -137,18 +137,7 @@ def test_a_resumed_training_goes_on_with_its_rows_and_frozen_entries(tmp_path):
     settings = {"plain": 0.25, "frozen_per_epoch": 0.01}
     whole = reram(**settings)
     trainer(tmp_path, max_epochs=6).fit(whole, digits())
-    first = reram(**settings)
-    cut = trainer(tmp_path, max_epochs=6)
-
-    def stop():
-        cut.should_stop = first.current_epoch == 3
-
-    first.on_train_epoch_end = stop
-    cut.fit(first, digits())
-    cut.save_checkpoint(tmp_path / "cut.ckpt")
-    second = reram(**settings)
-    again = trainer(tmp_path, max_epochs=6)
-    again.fit(second, digits(), ckpt_path=tmp_path / "cut.ckpt", weights_only=True)
+    second = cut_and_resumed(lambda: reram(**settings), tmp_path, stop_at=3, max_epochs=6)
     assert second.assigned
     for name, value in whole.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name

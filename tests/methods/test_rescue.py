@@ -9,7 +9,7 @@ from bayesft.methods import ERM, Rescue
 from bayesft.methods.remapping import faults, harm_of, harms
 from bayesft.models import MLP
 from bayesft.tasks import Classification
-from tests.helpers.trainings import digits, trainer
+from tests.helpers.trainings import cut_and_resumed, digits, trainer
 
 FAULTS = StuckAtDrift()
 
@@ -206,18 +206,9 @@ def test_a_resumed_training_goes_on_with_its_places_and_stuck_cells(tmp_path):
     whole = rescue(**settings)
     trainer(tmp_path, max_epochs=6).fit(whole, digits())
     for stop_at in (1, 3):
-        first = rescue(**settings)
-        cut = trainer(tmp_path, max_epochs=6)
-
-        def stop(run=cut, module=first, epoch=stop_at):
-            run.should_stop = module.current_epoch == epoch
-
-        first.on_train_epoch_end = stop
-        cut.fit(first, digits())
-        cut.save_checkpoint(tmp_path / "cut.ckpt")
-        second = rescue(**settings)
-        again = trainer(tmp_path, max_epochs=6)
-        again.fit(second, digits(), ckpt_path=tmp_path / "cut.ckpt", weights_only=True)
+        second = cut_and_resumed(
+            lambda: rescue(**settings), tmp_path, stop_at=stop_at, max_epochs=6
+        )
         assert second.assigned
         for name, value in whole.state_dict().items():
             assert torch.equal(value, second.state_dict()[name]), name

@@ -6,15 +6,8 @@ from torch import nn
 from bayesft.drift import Chip, LogNormalDrift
 from bayesft.errors import SettingError
 from bayesft.report.compare import report_comparison
-from bayesft.report.examples import (
-    FILE,
-    PICTURE,
-    Boxes,
-    Examples,
-    draw_examples,
-    examples_of,
-    right,
-)
+from bayesft.report.examples import FILE, Boxes, Examples, examples_of
+from bayesft.report.examples_figure import PICTURE, draw_examples, right
 from tests.helpers.comparisons import add
 
 BOX = [10.0, 10.0, 30.0, 30.0]

@@ -1,9 +1,9 @@
 """Detectors: torchvision's as they are, and on a backbone that trains on a CPU in minutes."""
 
 from bayesft.models.detection.backbone import SmallBackbone
+from bayesft.models.detection.detectors import faster_rcnn, retinanet
 from bayesft.models.detection.probe import check_detections
 from bayesft.models.detection.published import torchvision_detector
-from bayesft.models.detection.small import faster_rcnn, retinanet
 
 __all__ = [
     "SmallBackbone",

@@ -11,7 +11,8 @@ from bayesft.report.compare.page import title_of, write_page
 from bayesft.report.compare.runs import Found, read_comparison
 from bayesft.report.compare.sheets import contenders_sheet, runs_sheet
 from bayesft.report.compare.text import caption, comparison_table, leader_sentence
-from bayesft.report.examples import FILE, PICTURE, Examples, draw_examples
+from bayesft.report.examples import FILE, Examples
+from bayesft.report.examples_figure import PICTURE, draw_examples
 from bayesft.report.tables import show
 
 PAGE, FIGURE = "comparison.html", "comparison.png"
