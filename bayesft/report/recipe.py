@@ -28,6 +28,10 @@ def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
     parts = {part: config[part] for part in _PARTS if part in config}
     if parts.get("callbacks"):
         parts["callbacks"] = {k: v for k, v in parts["callbacks"].items() if k not in _ONLY_WATCH}
+    # What a search while training is measured by stands in its callback as well; a run without
+    # that callback has no use for it.
+    if parts.get("evaluation"):
+        parts["evaluation"] = {k: v for k, v in parts["evaluation"].items() if k != "trial"}
     flat = _flat(parts)
     return {key: value for key, value in flat.items() if key.split(".")[-1] not in _NO_MATTER}
 

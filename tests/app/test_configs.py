@@ -109,3 +109,11 @@ def test_both_searches_look_for_rates_in_the_same_place(tmp_path):
     cfg = composed(tmp_path, "experiment=[compare,detection]", "contender=bayesft", name="search")
     inside, across = cfg.callbacks.dropout_search, cfg.vectors["model.dropout"]
     assert (inside.low, inside.high) == (across.low, across.high) == (0.0, 0.4)
+
+
+def test_a_search_while_training_joins_the_callbacks_that_there_are(tmp_path):
+    plain = composed(tmp_path, "experiment=detection").callbacks
+    cfg = composed(tmp_path, "experiment=[compare,detection]", "contender=bayesft")
+    assert set(cfg.callbacks) - set(plain) == {"dropout_search"}
+    inside = cfg.callbacks.dropout_search
+    assert (inside.draws, inside.images_per_draw) == (10, 32)

@@ -126,9 +126,21 @@ def test_one_run_alone_is_reported(tmp_path, capsys):
     assert not (tmp_path / "factors.png").exists()
 
 
+def test_the_score_goes_by_its_title(tmp_path, capsys):
+    run = add(tmp_path)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["task"] = {"name": "map_50", "title": "mAP@.5"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    report_factors(tmp_path)
+    assert "Test mAP@.5, its mean over" in capsys.readouterr().out
+    assert ",mAP@.5_0.6," in (tmp_path / "factors.csv").read_text()
+
+
 def test_what_decides_a_result():
     config = {"seed": 0, "logger": {}, "trainer": {"max_epochs": 3, "enable_progress_bar": True}}
     assert recipe(config) == {"trainer.max_epochs": 3}
+    evaluated = config | {"evaluation": {"sigmas": [0.3], "trial": {"draws": 50}}}
+    assert recipe(evaluated) == {"trainer.max_epochs": 3, "evaluation.sigmas": [0.3]}
     assert difference({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == [
         "b: 2, not 3", "c: unset, not 4",
     ]  # fmt: skip

@@ -18,7 +18,7 @@ _MARKERS = ("s", "^", "D", "v", "P", "X")
 
 
 def draw_factors(study: Study, path: str | Path, *, title: str = "") -> None:
-    """Write a figure with a panel per factor: accuracy against sigma, a line per level.
+    """Write a figure with a panel per factor: the score against sigma, a line per level.
 
     The black line is the baseline, the same in each panel. Bands are ± one standard error
     over seeds; one seed has none. The legend has the mean over the score's sigmas.
@@ -47,7 +47,7 @@ def draw_factors(study: Study, path: str | Path, *, title: str = "") -> None:
     for axes in grid[-1]:
         axes.set_xlabel("σ of the drift")
     for axes in grid[:, 0]:
-        axes.set_ylabel("test accuracy")
+        axes.set_ylabel(f"test {study.title}")
     if title:
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     figure.savefig(path, dpi=160)

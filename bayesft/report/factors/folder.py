@@ -39,7 +39,7 @@ def report_factors(folder: Path) -> Found:
     settings_sheet(study).write(folder / TABLE)
     (folder / TEXT).write_text("\n".join(said) + "\n")
     if study.factors:
-        draw_factors(study, folder / FIGURE, title="Test accuracy under drift")
+        draw_factors(study, folder / FIGURE, title=f"Test {study.title} under drift")
         show(f"Figure: {folder / FIGURE}")
     show(f"Table:  {folder / TABLE}", f"Runs:   {folder}")
     return found

@@ -9,6 +9,7 @@ from bayesft.errors import SettingError
 from bayesft.report.factors.study import BASELINE, Level, Setting, Study, name_of
 from bayesft.report.recipe import difference, recipe
 from bayesft.report.runs import configs_of, curve_of, damaged, failures_of
+from bayesft.report.scores import score_title
 from bayesft.robustness import Curve
 
 NODE = "factor"
@@ -40,6 +41,7 @@ class _Run:
     baseline: Mapping[str, Level]
     seed: int
     sigmas: tuple[float, ...]
+    title: str
     recipe: Mapping[str, Any]
     curve: Curve | None
     reason: str
@@ -86,7 +88,7 @@ def read_study(folder: Path) -> Found:
         for seed in sorted(seeds)
         if seed not in curves[setting]
     ]
-    study = Study(first.baseline, curves, first.sigmas)
+    study = Study(first.baseline, curves, first.sigmas, first.title)
     return Found(study, tuple(missing), tuple(left_out))
 
 
@@ -115,7 +117,8 @@ def _run(folder: Path, config: Mapping[str, Any]) -> _Run:
         for key, value in recipe(config).items()
         if key.removeprefix("model.").split(".")[0] not in _MOVED
     }
-    return _Run(folder, setting, config["baseline"], seed, sigmas, rules, curve, reason)
+    title = score_title(config)
+    return _Run(folder, setting, config["baseline"], seed, sigmas, title, rules, curve, reason)
 
 
 def _key(config: Mapping[str, Any]) -> tuple[Setting, int]:

@@ -3,7 +3,7 @@
 factor    what is varied: `norm`
 level     one value of a factor: `batch`
 setting   where a network leaves the baseline: (("norm", "batch"),); the baseline is ()
-score     of one run: the mean accuracy over the sigmas
+score     of one run: its mean over the sigmas
 """
 
 from collections.abc import Mapping
@@ -33,6 +33,7 @@ class Study:
         baseline: level by factor.
         curves: of the finished runs, by setting and seed.
         sigmas: the strengths that a score is the mean over.
+        title: of what a network is scored by.
 
     Raises:
         SettingError: the baseline has no run, or a setting names an unknown factor.
@@ -41,6 +42,7 @@ class Study:
     baseline: Mapping[str, Level]
     curves: Mapping[Setting, Mapping[int, Curve]]
     sigmas: tuple[float, ...]
+    title: str = "accuracy"
 
     def __post_init__(self) -> None:
         if not self.curves.get(BASELINE):
@@ -83,7 +85,7 @@ class Study:
         return Estimate.of([*self.scores(setting).values()])
 
     def at(self, setting: Setting, sigma: float) -> Estimate:
-        """Return the mean accuracy over seeds at one sigma."""
+        """Return the mean score over seeds at one sigma."""
         curves = self.curves[setting].values()
         return Estimate.of([curve.at([sigma]).points[0].mean for curve in curves])
 

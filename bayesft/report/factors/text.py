@@ -91,7 +91,7 @@ def leader_sentence(study: Study) -> str:
 
 def factor_table(study: Study) -> Table:
     """Return a table with a row per level, the baseline first, in sections by factor."""
-    title = f"Test accuracy, its mean over {_span(study)}, ± standard error over n seeds"
+    title = f"Test {study.title}, its mean over {_span(study)}, ± standard error over n seeds"
     table = Table(title=title, title_justify="left")
     for name in ("level", "n", "no drift", "mean", "− baseline"):
         table.add_column(name, justify="left" if name == "level" else "right")
@@ -113,7 +113,8 @@ def settings_sheet(study: Study) -> Sheet:
     head = ["setting", "factor", "level", "seeds", "mean", "mean_stderr"]
     head += ["difference", "difference_stderr", "low", "high"]
     for sigma in sigmas:
-        head += [f"accuracy_{sigma:g}", f"accuracy_{sigma:g}_stderr"]
+        score = f"{study.title}_{sigma:g}"
+        head += [score, f"{score}_stderr"]
     rows = []
     for setting in [BASELINE, *study.single, *study.combined]:
         [factor, level] = setting[0] if len(setting) == 1 else ("", "")
