@@ -16,6 +16,11 @@ _NO_MATTER = {
 _ONLY_WATCH = {"example_detections", "random_state", "rich_progress_bar", "wandb_drift_curve"}
 
 
+# Where an evaluation's settings are used, by a method or by a search while training, they stand
+# in its config as well; other runs have no use for them.
+_OF_OTHERS = {"typical", "harsh", "trial"}
+
+
 def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that decide a run's result, the seed left out, flat.
 
@@ -28,10 +33,8 @@ def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
     parts = {part: config[part] for part in _PARTS if part in config}
     if parts.get("callbacks"):
         parts["callbacks"] = {k: v for k, v in parts["callbacks"].items() if k not in _ONLY_WATCH}
-    # What a search while training is measured by stands in its callback as well; a run without
-    # that callback has no use for it.
     if parts.get("evaluation"):
-        parts["evaluation"] = {k: v for k, v in parts["evaluation"].items() if k != "trial"}
+        parts["evaluation"] = {k: v for k, v in parts["evaluation"].items() if k not in _OF_OTHERS}
     flat = _flat(parts)
     return {key: value for key, value in flat.items() if key.split(".")[-1] not in _NO_MATTER}
 

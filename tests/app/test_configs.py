@@ -102,6 +102,9 @@ def test_a_drift_can_choose_the_strengths(tmp_path, name):
         0.02, 0.05, 0.1, 0.2,
     ]  # fmt: skip
     assert sigmas("drift=stuck_at", "evaluation.sigmas=[0.3]") == [0.3]
+    for method in ("noise_injection", "reram_v", "rescue"):
+        cfg = composed(tmp_path, "drift=stuck_at", f"method={method}", name=name)
+        assert cfg.method.sigma in cfg.evaluation.sigmas
     assert max(sigmas("drift=stuck_at", "evaluation=default")) == 1.5
 
 

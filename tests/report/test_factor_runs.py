@@ -139,7 +139,7 @@ def test_the_score_goes_by_its_title(tmp_path, capsys):
 def test_what_decides_a_result():
     config = {"seed": 0, "logger": {}, "trainer": {"max_epochs": 3, "enable_progress_bar": True}}
     assert recipe(config) == {"trainer.max_epochs": 3}
-    evaluated = config | {"evaluation": {"sigmas": [0.3], "trial": {"draws": 50}}}
+    evaluated = config | {"evaluation": {"sigmas": [0.3], "trial": {"draws": 50}, "typical": 0.6}}
     assert recipe(evaluated) == {"trainer.max_epochs": 3, "evaluation.sigmas": [0.3]}
     assert difference({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == [
         "b: 2, not 3", "c: unset, not 4",
