@@ -41,8 +41,9 @@ SMALLEST_LEARNT_VARIANCE = 1e-8
 SMALLEST_KERNEL_VARIANCE = 1e-3
 SHORTEST_LENGTH_SCALE = 0.025
 
-# Of fewer values nothing is said of their scale.
+# Of fewer values, or fewer for each column, nothing is said of their scale.
 BENDABLE = 6
+BENDABLE_PER_COLUMN = 2
 
 # Median, as a log, and spread in the log, of the kernel's variance.
 VARIANCE = (0.0, 1.0)
@@ -106,7 +107,7 @@ def fit(
         values: n, finite.
         stderrs: n, at least 0, or nan where unknown.
         changing: Whether the last column is the progress of a changing value.
-        bendable: Whether the scale of the values may be bent. Fewer than `BENDABLE` are not.
+        bendable: Whether the scale of the values may be bent; that of few values is not.
 
     Raises:
         SurrogateError: The marginal likelihood could not be maximised.
@@ -116,7 +117,8 @@ def fit(
     known = ~stderrs.isnan()
     typical = stderrs[known].median() if known.any() else torch.zeros((), dtype=stderrs.dtype)
     variances = (torch.where(known, stderrs, typical) / units.scale).square()
-    bendable = bendable and len(targets) >= BENDABLE and targets.std().item() > 0.5
+    enough = max(BENDABLE, BENDABLE_PER_COLUMN * rows.shape[-1])
+    bendable = bendable and len(targets) >= enough and targets.std().item() > 0.5
 
     fits, failure = [], None
     for start in STARTS:
