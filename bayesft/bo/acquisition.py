@@ -62,7 +62,7 @@ def suggest(
         progress: How far a shared training will have come; None if there is none.
 
     Returns:
-        A row and its expected improvement in the surrogate's units, or None if every
+        A row and its expected improvement in the values' units, or None if every
         climb ended at a row tried already.
     """
     acquisition = LogNoisyImprovement(surrogate, pending, seed, slacks, progress)
@@ -84,7 +84,7 @@ def suggest(
     with torch.no_grad():
         scores = acquisition(torch.tensor(fresh).to(observed).unsqueeze(-2))
     best = int(scores.argmax())
-    return fresh[best], math.exp(float(scores[best]))
+    return fresh[best], acquisition.in_units(math.exp(float(scores[best])))
 
 
 def _starts(acquisition: LogNoisyImprovement, observed: Tensor, seed: int) -> Tensor:

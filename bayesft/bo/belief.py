@@ -114,7 +114,8 @@ class Belief:
             worst if trial.state == "failed" else self._sign * trial.value for trial in trials
         ]
         seed = derive_seed(self._seed, "fit", len(trials))
-        fits = [self._fit(trials, scores, [trial.stderr for trial in trials], seed)]
+        stderrs = [trial.stderr for trial in trials]
+        fits = [self._fit(trials, scores, stderrs, seed, bendable=not self.changing)]
         for constraint in self._constraints:
             known = [trial for trial in finished if constraint.slack(trial.extra) is not None]
             # Of one value nothing can be learnt.
@@ -130,11 +131,18 @@ class Belief:
         values: Sequence[float],
         stderrs: Sequence[float | None],
         seed: int,
+        bendable: bool = False,
     ) -> Surrogate:
         errors = [float("nan") if stderr is None else stderr for stderr in stderrs]
         with isolated(seed):
             inputs = self.inputs(trials)
-            return fit(inputs, _tensor(list(values)), _tensor(errors), changing=self.changing)
+            return fit(
+                inputs,
+                _tensor(list(values)),
+                _tensor(errors),
+                changing=self.changing,
+                bendable=bendable,
+            )
 
 
 def encode(space: Space, params: Mapping[str, Any], what: str) -> list[float]:

@@ -63,8 +63,9 @@ def explain(
         predicted=tuple((sign * means[kept]).tolist()),
         sds=tuple(sds[kept].tolist()),
     )
-    # A length scale for each column, the kernel's variance, the noise and the mean.
-    return Insight(influences, calibration, tuple(finished), best, parameters=space.width + 3)
+    # A length scale for each column, the kernel's variance, the noise, the mean, the bend.
+    parameters = space.width + 3 + (surrogate.units.power != 1)
+    return Insight(influences, calibration, tuple(finished), best, parameters=parameters)
 
 
 def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor]:
@@ -84,7 +85,7 @@ def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor]:
         precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
         variances = 1 / precision.diagonal()
         predicted = targets - precision @ (targets - mean) * variances
-    return surrogate.centre + surrogate.scale * predicted, surrogate.scale * variances.sqrt()
+        return surrogate.units.summary(predicted, variances.sqrt())
 
 
 def log_length_scale_covariance(surrogate: Surrogate) -> Tensor | None:
@@ -224,6 +225,8 @@ def _scale(dimension: Dimension) -> Literal["linear", "log", "choices"]:
 
 def _sd_of_difference(surrogate: Surrogate, pair: Tensor) -> float:
     with torch.no_grad():
-        covariance = surrogate.gp.posterior(pair).distribution.covariance_matrix
-    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
-    return surrogate.scale * variance.clamp_min(0).sqrt().item()
+        belief = surrogate.gp.posterior(pair)
+        # To first order, where the scale is bent.
+        slopes = surrogate.units.slope(belief.mean.squeeze(-1)) * torch.tensor([1.0, -1.0])
+        variance = slopes @ belief.distribution.covariance_matrix @ slopes
+    return variance.clamp_min(0).sqrt().item()

@@ -65,6 +65,7 @@ class LogNoisyImprovement(AcquisitionFunction):
         progress: float | None = None,
     ) -> None:
         super().__init__(surrogate.gp)
+        self.units = surrogate.units
         gp = surrogate.gp
         with torch.no_grad():
             trained = gp.train_inputs[0]
@@ -89,6 +90,10 @@ class LogNoisyImprovement(AcquisitionFunction):
             self.best = torch.where(feasible.any(dim=-1), best, values.amin(dim=-1))
         self.slacks = tuple(slacks)
         self.progress = progress
+
+    def in_units(self, improvement: float) -> float:
+        """Return a small improvement over the best in the units of the values."""
+        return improvement * self.units.slope(self.best.mean()).item()
 
     @t_batch_mode_transform(expected_q=1)
     def forward(self, X: Tensor) -> Tensor:
@@ -126,7 +131,7 @@ def _draws(surrogate: Surrogate, rows: Tensor, seed: int) -> Tensor:
 
 def _limit(slack: Surrogate) -> float:
     """Return the standardised slack of a row that just keeps to the constraint."""
-    return -slack.centre / slack.scale
+    return slack.units.standardise(torch.zeros(())).item()
 
 
 def _log_normal_excess(z: Tensor) -> Tensor:

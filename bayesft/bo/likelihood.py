@@ -23,6 +23,9 @@ def loss_and_gradient(
 ) -> Callable[[], tuple[Tensor, Sequence[Tensor]]]:
     """Return what computes -mll, as GPyTorch defines it, and its gradient.
 
+    If the model has a `bend` of its targets, the likelihood is that of the targets before
+    it: the logarithms of its slopes are added, and known variances are bent with the targets.
+
     mll = (log N(y; m, s k(X, X) + diag(v + w)) + log priors) / n, with the
     Matern-5/2 kernel k(r) = (1 + sqrt(5) r + 5/3 r^2) exp(-sqrt(5) r) of the distance
     r in length scales, known variances v and learnt w.
@@ -39,17 +42,22 @@ def loss_and_gradient(
     known = likelihood.noise_covar.noise
     kernel = model.covar_module
     trend = trend_of(kernel)
+    bent = getattr(model, "bend", None)
     parameters = [p for p in mll.parameters() if p.requires_grad]
 
     def closure() -> tuple[Tensor, Sequence[Tensor]]:
         gram = _gram(kernel, squares)
         if trend is not None:
             gram = gram + _gram(trend, squares[..., -1:])
-        root = torch.linalg.cholesky(gram + torch.diag(known + likelihood.second_noise))
-        miss = (targets - model.mean_module.constant).unsqueeze(-1)
+        seen, slopes = (targets, None) if bent is None else bent(targets)
+        noise = known if slopes is None else known * slopes.square()
+        root = torch.linalg.cholesky(gram + torch.diag(noise + likelihood.second_noise))
+        miss = (seen - model.mean_module.constant).unsqueeze(-1)
         whitened = torch.linalg.solve_triangular(root, miss, upper=False)
         total = -(whitened.square().sum() + count * math.log(2 * math.pi)) / 2
         total = total - root.diagonal().log().sum()
+        if slopes is not None:
+            total = total + slopes.log().sum()
         for _, module, prior, value, _ in model.named_priors():
             total = total + prior.log_prob(value(module)).sum()
         loss = -total / count

@@ -273,7 +273,7 @@ class Optimizer:
                     found = None
             if found is not None:
                 row, improvement = found
-                return self.space.decode(row), surrogate.scale * improvement
+                return self.space.decode(row), improvement
         seed = derive_seed(self.seed, "sobol")
         with isolated(seed):
             taken = self._belief.rows(trial.params for trial in self.trials)

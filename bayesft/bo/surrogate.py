@@ -9,7 +9,7 @@ stderrs  n, in the user's units, nan if unknown
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports bel
 from bayesft.bo.errors import SurrogateError
 from bayesft.bo.likelihood import loss_and_gradient
 from bayesft.bo.trend import COMPARISON, TREND, TREND_VARIANCE, TrendedKernel
+from bayesft.bo.units import Units
+from bayesft.bo.warp import Bend, bend
 
 # isort: split
 from botorch.exceptions.errors import BotorchError, ModelFittingError
@@ -39,6 +41,10 @@ SMALLEST_LEARNT_VARIANCE = 1e-8
 SMALLEST_KERNEL_VARIANCE = 1e-3
 SHORTEST_LENGTH_SCALE = 0.025
 
+# Of fewer values, or fewer for each column, nothing is said of their scale.
+BENDABLE = 6
+BENDABLE_PER_COLUMN = 2
+
 # Median, as a log, and spread in the log, of the kernel's variance.
 VARIANCE = (0.0, 1.0)
 
@@ -55,16 +61,21 @@ class Surrogate:
 
     Args:
         gp: BoTorch's model of the standardised values.
-        centre: What was subtracted from the values.
-        scale: What they were then divided by.
+        units: From the values to the standardised ones, and back.
     """
 
     gp: SingleTaskGP
-    centre: float
-    scale: float
+    units: Units
 
 
-def fit(rows: Tensor, values: Tensor, stderrs: Tensor, *, changing: bool = False) -> Surrogate:
+def fit(
+    rows: Tensor,
+    values: Tensor,
+    stderrs: Tensor,
+    *,
+    changing: bool = False,
+    bendable: bool = False,
+) -> Surrogate:
     """Fit a Gaussian process to the trials.
 
     Kernel: Matern-5/2 with one length scale for each column, under a log-normal
@@ -87,26 +98,33 @@ def fit(rows: Tensor, values: Tensor, stderrs: Tensor, *, changing: bool = False
     come; see `trend.TrendedKernel`.
 
     The values are standardised first and the standard errors with them, so the
-    units of the values do not matter.
+    units of the values do not matter. If they are `bendable`, their scale is bent by a
+    power that is learnt with the rest, where the values say that this makes the function
+    simpler: scores crowd at their top, and losses have long tails.
 
     Args:
         rows: n x d, float64, in [0, 1]; n at least 1.
         values: n, finite.
         stderrs: n, at least 0, or nan where unknown.
         changing: Whether the last column is the progress of a changing value.
+        bendable: Whether the scale of the values may be bent; that of few values is not.
 
     Raises:
         SurrogateError: The marginal likelihood could not be maximised.
     """
-    centre, scale = _units(values, stderrs)
-    targets = (values - centre) / scale
+    units = Units.of(values, stderrs)
+    targets = units.standardise(values)
     known = ~stderrs.isnan()
     typical = stderrs[known].median() if known.any() else torch.zeros((), dtype=stderrs.dtype)
-    variances = (torch.where(known, stderrs, typical) / scale).square()
+    variances = (torch.where(known, stderrs, typical) / units.scale).square()
+    enough = max(BENDABLE, BENDABLE_PER_COLUMN * rows.shape[-1])
+    bendable = bendable and len(targets) >= enough and targets.std().item() > 0.5
 
     fits, failure = [], None
     for start in STARTS:
         gp = _model(rows, targets, variances, start, changing)
+        if bendable:
+            gp.bend = Bend()
         mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
         try:
             closure = loss_and_gradient(mll)
@@ -121,7 +139,25 @@ def fit(rows: Tensor, values: Tensor, stderrs: Tensor, *, changing: bool = False
             f"The Gaussian process could not be fitted to {len(values)} trials: {failure}"
         ) from failure
     gp = max(fits, key=lambda fit: fit[0])[1]
-    return Surrogate(gp.eval(), centre, scale)
+    if bendable:
+        units = _bent(gp, units)
+    return Surrogate(gp.eval(), units)
+
+
+def _bent(gp: SingleTaskGP, units: Units) -> Units:
+    """Let the model see bent values from now on; return their units."""
+    z = gp.train_targets
+    power = gp.bend.power.detach()
+    bent = bend(z, power)[0]
+    with torch.no_grad():
+        targets, slope = gp.bend(z)
+    gp.set_train_data(targets=targets, strict=False)
+    noise = gp.likelihood.noise_covar
+    noise.noise = noise.noise * slope.square()
+    del gp.bend
+    return replace(
+        units, power=power.item(), middle=bent.mean().item(), spread=bent.std().item()
+    )
 
 
 def _model(
@@ -189,19 +225,19 @@ def _variance(prior: tuple[float, float] = VARIANCE) -> dict[str, Any]:
 
 
 def posterior(surrogate: Surrogate, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of the noiseless value at m rows.
+    """Return median and standard deviation of the noiseless value at m rows.
 
     Args:
         surrogate: What `fit` returned.
         rows: m x d, float64, in [0, 1].
 
     Returns:
-        Two tensors of m numbers, in the units of the values.
+        Two tensors of m numbers, in the units of the values; see `Units.summary`.
     """
     with torch.no_grad():
         belief = surrogate.gp.posterior(rows)
         mean, variance = belief.mean.squeeze(-1), belief.variance.squeeze(-1)
-    return surrogate.centre + surrogate.scale * mean, surrogate.scale * variance.sqrt()
+    return surrogate.units.summary(mean, variance.sqrt())
 
 
 def length_scales(surrogate: Surrogate) -> list[float]:
@@ -210,8 +246,12 @@ def length_scales(surrogate: Surrogate) -> list[float]:
 
 
 def learnt_noise(surrogate: Surrogate) -> float:
-    """Return the learnt noise beyond the known, as a standard deviation of the values."""
-    return surrogate.scale * math.sqrt(surrogate.gp.likelihood.second_noise.item())
+    """Return the learnt noise beyond the known, as a standard deviation of the values.
+
+    Of values in the middle, if their scale is bent.
+    """
+    noise = math.sqrt(surrogate.gp.likelihood.second_noise.item())
+    return noise * surrogate.units.slope(torch.zeros(())).item()
 
 
 def _logarithmic(smallest: float, start: float | Tensor) -> GreaterThan:
@@ -221,14 +261,3 @@ def _logarithmic(smallest: float, start: float | Tensor) -> GreaterThan:
     several times as many steps.
     """
     return GreaterThan(smallest, transform=torch.exp, inv_transform=torch.log, initial_value=start)
-
-
-def _units(values: Tensor, stderrs: Tensor) -> tuple[float, float]:
-    """Return the values' centre and scale; a scale of 0 cannot be divided by."""
-    centre = values.mean().item()
-    scale = values.std().item() if len(values) > 1 else 0.0
-    # Equal values can differ by rounding alone.
-    if scale > 1e-12 * max(abs(centre), values.abs().max().item()):
-        return centre, scale
-    largest = stderrs[~stderrs.isnan()].max().item() if (~stderrs.isnan()).any() else 0.0
-    return centre, largest or 1.0

@@ -74,7 +74,8 @@ def test_choices_count_as_one_dimension_and_one_choice_as_none(mixed):
     insight = mixed.insight()
     assert [i.name for i in insight.influences[:2]] == ["rate", "act"]
     assert {i.name for i in insight.influences[2:]} == {"lr", "depth", "flag"}
-    assert insight.parameters == 10
+    # Six columns, and four numbers and the bend of the scale.
+    assert insight.parameters == 11
     for influence in insight.influences:
         low, high = influence.interval
         assert low < influence.importance < high
@@ -106,7 +107,7 @@ def test_slices_are_the_posterior_through_the_best_point_in_the_users_units(mixe
         mean, sd = posterior(
             mixed._belief.fitted(mixed._ended())[0], torch.tensor(points, dtype=torch.float64)
         )
-        assert line.means == pytest.approx(mean.tolist())
+        assert line.means == pytest.approx(mean.tolist(), rel=1e-5)
         assert line.sds == pytest.approx(sd.tolist())
         assert influence.effect == pytest.approx(max(line.means) - min(line.means))
         assert influence.effect_sd <= 2 * max(line.sds)
@@ -142,9 +143,9 @@ def test_the_closed_form_is_what_leaving_each_out_gives():
             weights = torch.linalg.solve((kernel + noise.diag())[rest][:, rest], kernel[rest, i])
             mean = constant + weights @ (targets[rest] - constant)
             variance = kernel[i, i] + noise[i] - weights @ kernel[rest, i]
-            scaled = surrogate.centre + surrogate.scale * mean.item()
-            assert means[i].item() == pytest.approx(scaled, abs=1e-8)
-            assert sds[i].item() == pytest.approx(surrogate.scale * variance.sqrt().item())
+            scaled, sd = surrogate.units.summary(mean, variance.sqrt())
+            assert means[i].item() == pytest.approx(scaled.item(), abs=1e-8)
+            assert sds[i].item() == pytest.approx(sd.item())
 
 
 def test_a_failed_trial_is_not_predicted():
@@ -321,7 +322,7 @@ def test_noise_that_is_said_to_be_less_than_it_is_in_one_place_is_found_overconf
     noise = torch.randn(30, generator=luck, dtype=torch.float64)
     surrogate.gp.train_targets = surrogate.gp.train_targets + 0.2 * noise
     means, sds = leave_one_out(surrogate)
-    observed = surrogate.centre + surrogate.scale * surrogate.gp.train_targets
+    observed = surrogate.units.restore(surrogate.gp.train_targets)
     calibration = Calibration(*(tuple(t.tolist()) for t in (observed, means, sds)))
     insight = replace(optimizer.insight(), calibration=calibration)
     assert insight.doubt.startswith("overconfident")

@@ -1,0 +1,76 @@
+"""From the user's units to those of the Gaussian process, and back."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bayesft.bo.warp import bend, unbend
+
+
+@dataclass(frozen=True)
+class Units:
+    """value -> z = (value - centre) / scale -> bent by a power -> (t - middle) / spread.
+
+    A power of 1 bends nothing.
+
+    Args:
+        centre: what is subtracted from values.
+        scale: what they are then divided by.
+        power: of the bend, in (0, 2); see `warp.bend`.
+        middle: what is subtracted from bent values.
+        spread: what they are then divided by.
+    """
+
+    centre: float
+    scale: float
+    power: float = 1.0
+    middle: float = 0.0
+    spread: float = 1.0
+
+    @classmethod
+    def of(cls, values: Tensor, stderrs: Tensor) -> "Units":
+        """Return the units in which values have mean 0 and standard deviation 1.
+
+        If they are all equal the scale is the largest known standard error, or else 1.
+        """
+        centre = values.mean().item()
+        scale = values.std().item() if len(values) > 1 else 0.0
+        # Equal values can differ by rounding alone.
+        if scale > 1e-12 * max(abs(centre), values.abs().max().item()):
+            return cls(centre, scale)
+        known = stderrs[~stderrs.isnan()]
+        largest = known.max().item() if len(known) else 0.0
+        return cls(centre, largest or 1.0)
+
+    def standardise(self, values: Tensor) -> Tensor:
+        """Return standardised values."""
+        z = (values - self.centre) / self.scale
+        return z if self.power == 1 else (self._bend(z)[0] - self.middle) / self.spread
+
+    def restore(self, standard: Tensor) -> Tensor:
+        """Return the values of standardised ones."""
+        return self.centre + self.scale * self._unbend(standard)
+
+    def slope(self, standard: Tensor) -> Tensor:
+        """Return how much a value changes with its standardised one."""
+        if self.power == 1:
+            return torch.full_like(standard, self.scale)
+        return self.scale * self.spread / self._bend(self._unbend(standard))[1]
+
+    def summary(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the median, and half the width of the middle 68 %, of normal beliefs.
+
+        Mean and standard deviation where nothing is bent.
+        """
+        if self.power == 1:
+            return self.restore(mean), self.scale * std
+        return self.restore(mean), (self.restore(mean + std) - self.restore(mean - std)) / 2
+
+    def _bend(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return bend(z, torch.tensor(self.power).to(z))
+
+    def _unbend(self, standard: Tensor) -> Tensor:
+        if self.power == 1:
+            return standard
+        return unbend(self.middle + self.spread * standard, self.power)
