@@ -155,9 +155,7 @@ def _bent(gp: SingleTaskGP, units: Units) -> Units:
     noise = gp.likelihood.noise_covar
     noise.noise = noise.noise * slope.square()
     del gp.bend
-    return replace(
-        units, power=power.item(), middle=bent.mean().item(), spread=bent.std().item()
-    )
+    return replace(units, power=power.item(), middle=bent.mean().item(), spread=bent.std().item())
 
 
 def _model(

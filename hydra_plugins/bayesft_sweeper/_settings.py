@@ -7,6 +7,9 @@ from typing import Any
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 
 
+MOST_INITIAL = 8
+
+
 def count(settings: Mapping[str, Any], name: str) -> int:
     """Return a whole number from 1 on."""
     value = settings[name]
@@ -15,6 +18,17 @@ def count(settings: Mapping[str, Any], name: str) -> int:
             f"Expected hydra.sweeper.{name} to be an integer of at least 1, but got {value!r}."
         )
     return value
+
+
+def initial(settings: Mapping[str, Any]) -> int:
+    """Return how many trials come before the Gaussian process is asked.
+
+    If it is not said, half of all, so that short searches ask it too, and `MOST_INITIAL`
+    at most.
+    """
+    if settings["n_initial"] is not None:
+        return count(settings, "n_initial")
+    return min(MOST_INITIAL, max(2, count(settings, "n_trials") // 2))
 
 
 def seconds(settings: Mapping[str, Any], name: str) -> float:

@@ -22,7 +22,7 @@ from bayesft.report.results import RESULTS, write_results
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
 from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, outcome_of
-from hydra_plugins.bayesft_sweeper._settings import count, rate, seconds
+from hydra_plugins.bayesft_sweeper._settings import count, initial, rate, seconds
 from hydra_plugins.bayesft_sweeper._stopping import Stopping
 from hydra_plugins.bayesft_sweeper._study import Study
 from hydra_plugins.bayesft_sweeper._told import (
@@ -87,6 +87,12 @@ class Search:
         config: DictConfig,
     ) -> None:
         self.n_trials = count(settings, "n_trials")
+        n_initial = initial(settings)
+        if n_initial >= self.n_trials > 1:
+            log.warning(
+                "hydra.sweeper.n_initial=%d of n_trials=%d: no trial is left for the Gaussian "
+                "process, and all are spread over the space.", n_initial, self.n_trials
+            )  # fmt: skip
         self.n_jobs = count(settings, "n_jobs")
         self.max_failure_rate = rate(settings, "max_failure_rate")
         self.warm_start = settings["warm_start"]
@@ -120,7 +126,7 @@ class Search:
             path,
             space,
             direction=settings["direction"],
-            n_initial=settings["n_initial"],
+            n_initial=n_initial,
             seed=settings["seed"],
             start=start,
             constraints=self.constraints,

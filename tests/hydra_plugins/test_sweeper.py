@@ -212,6 +212,27 @@ def test_job_folders_may_be_named_after_their_overrides(tmp_path):
     assert (tmp_path / "s" / folder / "outcome.json").exists()
 
 
+@pytest.mark.parametrize(("n_trials", "first"), [(5, 2), (17, 8)])
+def test_short_searches_ask_the_gaussian_process_too(tmp_path, n_trials, first):
+    """What they ask differs from a search of Sobol points alone from the first such trial on."""
+    asked = []
+    for name, n_initial in (("half", "null"), ("none", n_trials)):
+        settings = [f"hydra.sweeper.n_trials={n_trials}", f"hydra.sweeper.n_initial={n_initial}"]
+        sweep(tmp_path / name, Task(), X, "act=relu,elu", *settings)
+        asked.append([event["params"] for event in events(tmp_path / name, "ask")])
+    same = [ours == theirs for ours, theirs in zip(*asked, strict=False)]
+    assert same[:first] == [True] * first
+    assert not same[first]
+
+
+def test_a_search_that_never_asks_the_gaussian_process_says_so(tmp_path, capsys):
+    sweep(tmp_path / "s", Task(), X, "hydra.sweeper.n_trials=3", "hydra.sweeper.n_initial=3")
+    assert (
+        "n_initial=3 of n_trials=3: no trial is left for the Gaussian process"
+        in capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
