@@ -6,7 +6,6 @@ from typing import Any
 
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 
-
 MOST_INITIAL = 8
 
 
