@@ -19,7 +19,8 @@ def drawn(n, *, spread=1.0, signal=1.0, columns=1):
     predicted = [signal * i for i in range(n)]
     observed = [p + spread * z for p, z in zip(predicted, quantiles, strict=True)]
     trials = tuple(Trial(i, {}, state="finished", value=v) for i, v in enumerate(observed))
-    calibration = Calibration(tuple(observed), tuple(predicted), (1.0,) * n)
+    residuals = tuple(spread * z for z in quantiles)
+    calibration = Calibration(tuple(observed), tuple(predicted), (1.0,) * n, residuals)
     return Insight((), calibration, trials, trials[0], parameters=columns + 2)
 
 
@@ -40,8 +41,12 @@ def test_the_verdict(insight, verdict, readable):
 
 
 def test_the_numbers_of_a_calibration():
-    calibration = Calibration((1.0, 2.0, 4.0, 3.0), (1.0, 3.0, 4.0, 3.0), (1.0, 0.5, 1.0, 1.0))
-    assert calibration.residuals == (0.0, -2.0, 0.0, 0.0)
+    calibration = Calibration(
+        observed=(1.0, 2.0, 4.0, 3.0),
+        predicted=(1.0, 3.0, 4.0, 3.0),
+        sds=(1.0, 0.5, 1.0, 1.0),
+        residuals=(0.0, -2.0, 0.0, 0.0),
+    )
     assert calibration.mean_square == 1.0
     assert calibration.within == 0.75
     assert calibration.r2 == pytest.approx(1 - 1 / 5)
