@@ -93,8 +93,11 @@ class Calibration:
     def r2(self) -> float:
         """Share of the values' variance that is predicted; one wild trial can decide it."""
         mean = sum(self.observed) / len(self.observed)
-        missed = sum((o - p) ** 2 for o, p in zip(self.observed, self.predicted, strict=True))
-        return 1 - missed / sum((o - mean) ** 2 for o in self.observed)
+        # In units in which no square is too large or too small for a float.
+        unit = max(abs(o - mean) for o in self.observed)
+        pairs = zip(self.observed, self.predicted, strict=True)
+        missed = sum(((o - p) / unit) ** 2 for o, p in pairs)
+        return 1 - missed / sum(((o - mean) / unit) ** 2 for o in self.observed)
 
     @property
     def rank_correlation(self) -> float:

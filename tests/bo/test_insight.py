@@ -53,6 +53,13 @@ def test_the_numbers_of_a_calibration():
     # Ranks 0 1.5 3 1.5 against 0 1 3 2.
     assert calibration.rank_correlation == pytest.approx(4.5 / math.sqrt(4.5 * 5))
     assert replace(calibration, predicted=(2.0,) * 4).rank_correlation == 0.0
+    for unit in (1e-200, 1e200):
+        observed, predicted = (
+            tuple(unit * each for each in numbers)
+            for numbers in (calibration.observed, calibration.predicted)
+        )
+        huge = replace(calibration, observed=observed, predicted=predicted)
+        assert huge.r2 == pytest.approx(calibration.r2)
 
 
 @pytest.mark.parametrize(("n", "low", "high"), [(8, 2.180, 17.535), (40, 24.433, 59.342)])
