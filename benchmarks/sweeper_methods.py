@@ -18,6 +18,9 @@ class Method(Protocol):
 
     def tell(self, value: float) -> None: ...
 
+    def recommend(self) -> int | None:
+        """Return the number of the trial that it now calls the best; None: the best observed."""
+
 
 class Ours:
     """`bayesft.bo.Optimizer`."""
@@ -39,16 +42,8 @@ class Ours:
             Trial(trial.number, trial.params, "finished", value, self.problem.stderr)
         )
 
-    def recommended(self, budget: int) -> int:
-        """Return the trial that the sweeper believes in after the first `budget`."""
-        optimizer = self.optimizer
-        past = Optimizer(
-            optimizer.space,
-            direction="minimize",
-            seed=optimizer.seed,
-            trials=optimizer.trials[:budget],
-        )
-        return past.best().number
+    def recommend(self) -> int:
+        return self.optimizer.best().number
 
 
 class Random:
@@ -63,6 +58,9 @@ class Random:
 
     def tell(self, value: float) -> None:
         pass
+
+    def recommend(self) -> None:
+        return None
 
 
 class Optuna:
@@ -83,6 +81,9 @@ class Optuna:
 
     def tell(self, value: float) -> None:
         self.study.tell(self.trial, value)
+
+    def recommend(self) -> int:
+        return self.study.best_trial.number
 
 
 class Ax:
@@ -115,6 +116,9 @@ class Ax:
         stderr = self.problem.stderr
         data = {"loss": value if stderr is None else (value, stderr)}
         self.client.complete_trial(trial_index=self.number, raw_data=data)
+
+    def recommend(self) -> int:
+        return self.client.get_best_parameterization()[2]
 
 
 METHODS: Mapping[str, Callable[[Problem, int], Method]] = {

@@ -7,10 +7,11 @@ Seven problems, the same budget, the same noise and ten seeds for every method. 
 is printed is the median over the seeds of the simple regret: how much worse than the
 optimum the recommended point truly is, noise left out.
 
-One rule recommends for all: the trial with the best value observed so far. On a noisy
-problem that is the luckiest trial as well as a good one, but every method can be asked
-for it. The line `ours, by mean` is the same trials as `ours` with the sweeper's own
-recommendation instead, `Optimizer.best`: the best posterior mean.
+Which point that is, two rules say. `recommended`: the trial that the method itself then
+calls the best, which is what its user gets: the best posterior mean for ours
+(`Optimizer.best`), the best prediction of its model for Ax, the best observation for
+the others. `observed`: the trial with the best value observed so far, for all alike. On
+a noisy problem that is the luckiest trial as well as a good one.
 
 Every method runs with its own defaults, knows the bounds and is told the values; it is
 not told whether they are noisy. The dropout problem also reports a standard error, as
@@ -49,9 +50,7 @@ from bayesft.errors import BayesFTError
 BUDGETS = (20, 30, 50)
 # Suggestions from here on are those of a model, whatever the method.
 MODELLED = 12
-
-
-OUR_MEAN = "ours, by mean"
+RULES = ("recommended", "observed")
 
 
 @dataclass
@@ -60,7 +59,7 @@ class Run:
 
     Attributes:
         observed: regret of the best-observed trial after each of `BUDGETS`.
-        recommended: that of the method's own recommendation, if it has one.
+        recommended: that of the trial that the method itself then calls the best.
         seconds: of each suggestion.
         points: what was tried, in order.
     """
@@ -82,11 +81,11 @@ def search(method: Method, problem: Problem, seed: int) -> Run:
         run.points.append(point)
         values.append(observe(problem, point, seed, number))
         method.tell(values[-1])
-    for budget in BUDGETS:
-        best = min(range(budget), key=values.__getitem__)
-        run.observed.append(regret(problem, run.points[best]))
-        if isinstance(method, Ours):
-            best = method.recommended(budget)
+        if number + 1 in BUDGETS:
+            best = min(range(number + 1), key=values.__getitem__)
+            run.observed.append(regret(problem, run.points[best]))
+            recommended = method.recommend()
+            best = best if recommended is None else recommended
             run.recommended.append(regret(problem, run.points[best]))
     return run
 
@@ -193,9 +192,7 @@ def check_hydra(name: str, points: Sequence[Sequence[float]]) -> None:
     print(f"{name}: through Hydra the same {len(points)} points")
 
 
-def medians(
-    name: str, method: str, seeds: int, kept: Mapping[str, Any], rule: str = "observed"
-) -> list[float]:
+def medians(name: str, method: str, rule: str, seeds: int, kept: Mapping[str, Any]) -> list[float]:
     """Return the median regret over the seeds at each of `BUDGETS`."""
     regrets = [kept[f"{name} {method} {seed}"][rule] for seed in range(seeds)]
     return [statistics.median(column) for column in zip(*regrets, strict=True)]
@@ -203,17 +200,17 @@ def medians(
 
 def show(name: str, methods: Sequence[str], seeds: int, kept: Mapping[str, Any]) -> None:
     """Print the table of one problem."""
-    print(f"{name:16}" + "".join(f"{f'at {budget}':>10}" for budget in BUDGETS) + "   s/suggestion")
+    budgets = "".join(f"{f'at {budget}':>9}" for budget in BUDGETS)
+    print(f"{name:16}" + "".join(f"{rule:>{len(budgets)}}   " for rule in RULES))
+    print(f"{'':16}" + f"{budgets}   " * len(RULES) + "s/suggestion")
     for method in methods:
         times = [
             taken
             for seed in range(seeds)
             for taken in kept[f"{name} {method} {seed}"]["seconds"][MODELLED:]
         ]
-        row = _row(medians(name, method, seeds, kept))
-        print(f"  {method:14}{row}{statistics.median(times):15.3f}")
-        if method == "ours":
-            print(f"  {OUR_MEAN:14}{_row(medians(name, method, seeds, kept, 'recommended'))}")
+        rows = "   ".join(_row(medians(name, method, rule, seeds, kept)) for rule in RULES)
+        print(f"  {method:14}{rows}   {statistics.median(times):12.3f}")
     print(flush=True)
 
 
@@ -224,19 +221,20 @@ def summarise(
     peers = [method for method in methods if method in PEERS]
     if not peers or "ours" not in methods:
         return
-    for index, budget in enumerate(BUDGETS):
-        won = [
-            name
-            for name in names
-            if medians(name, "ours", seeds, kept)[index]
-            <= min(medians(name, peer, seeds, kept)[index] for peer in peers)
-        ]
-        print(f"at {budget} trials ours is no worse than the best peer on {len(won)} of "
-              f"{len(names)}: {', '.join(won)}")  # fmt: skip
+    for rule in RULES:
+        for index, budget in enumerate(BUDGETS):
+            won = [
+                name
+                for name in names
+                if medians(name, "ours", rule, seeds, kept)[index]
+                <= min(medians(name, peer, rule, seeds, kept)[index] for peer in peers)
+            ]
+            print(f"at {budget} trials, {rule}: ours is no worse than the best peer on "
+                  f"{len(won)} of {len(names)}: {', '.join(won)}")  # fmt: skip
 
 
 def _row(regrets: Sequence[float]) -> str:
-    return "".join(f"{value:10.2g}" for value in regrets)
+    return "".join(f"{value:9.2g}" for value in regrets)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ class Optimizer:
     two trials of a batch look at the same place. `ask(4)` asks the same four
     points as four times `ask()`.
 
+    Values may have long tails, or their top be a small part of the space: once there are
+    enough, their scale is bent where that makes their function simpler (see
+    `surrogate.fit`), and a mean of beliefs is then a median. What is told is in the
+    values' units.
+
     In a search while one network trains, what a point is worth changes as the training
     goes on: `changing` makes each trial's `progress` one more input of the Gaussian
     process (as in Bogunovic, Scarlett, Cevher, "Time-Varying Gaussian Process Bandit
@@ -184,7 +189,7 @@ class Optimizer:
 
         It is one that keeps to the constraints, if any does, and otherwise the one that
         misses them least. With `n_initial` finished trials (at least 2) it is the one with the best
-        posterior mean, since the best observation is most of all the luckiest;
+        posterior mean (median), since the best observation is most of all the luckiest;
         with fewer the one with the best value. Ties go to the lowest number.
 
         Args:
