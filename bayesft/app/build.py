@@ -115,7 +115,8 @@ def check(cfg: DictConfig) -> None:
     """Raise what is wrong with the settings that no constructor sees.
 
     Raises:
-        SettingError: a seed or a sigma is not one, or two purposes share their chips.
+        SettingError: a seed, a sigma or an amount is not one, two purposes share their chips, or
+            settings are of a callback that there is not.
     """
     seed = cfg.seed
     if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**32):
@@ -128,7 +129,7 @@ def check(cfg: DictConfig) -> None:
     for sigma in (*cfg.evaluation.sigmas, *cfg.evaluation.test.sigmas):
         drift.check(sigma)
     purposes = ("validation", "objective", "test")
-    for name in purposes:
+    for name in (*purposes, "trial"):
         evaluation_amount(cfg, name)
     seeds = {name: cfg.evaluation[name].seed for name in purposes}
     if len(set(seeds.values())) < len(seeds):
@@ -143,6 +144,12 @@ def check(cfg: DictConfig) -> None:
             f"{trained}: what is trained on some chips must be chosen and tested on others."
         )
     for name, callback in (cfg.get("callbacks") or {}).items():
+        if callback is not None and callback.get("_target_") is None:
+            raise SettingError(
+                f"Expected callbacks.{name} to have a `_target_`, but got {dict(callback)}, which "
+                "are settings of a callback that is not there. Choose `callbacks` that have it, "
+                f"or set callbacks.{name}=null."
+            )
         if callback is not None and callback.get("seed") == seeds["test"]:
             raise SettingError(
                 f"Expected callbacks.{name}.seed to differ from evaluation.test.seed, but both "

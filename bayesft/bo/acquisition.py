@@ -62,8 +62,8 @@ def suggest(
         progress: How far a shared training will have come; None if there is none.
 
     Returns:
-        A row and its expected improvement in the values' units, or None if every
-        climb ended at a row tried already.
+        A row and its expected improvement in the values' units (see
+        `LogNoisyImprovement.in_units`), or None if every climb ended at a row tried already.
     """
     acquisition = LogNoisyImprovement(surrogate, pending, seed, slacks, progress)
     if progress is not None:

@@ -53,7 +53,7 @@ def explain(
         raise InsightError(f"all {len(values)} finished trials have the same value, {values[0]:g}")
     try:
         covariance = log_length_scale_covariance(surrogate)
-        means, sds = leave_one_out(surrogate)
+        means, sds, residuals = leave_one_out(surrogate)
         influences = _influences(surrogate, space, best, covariance, sign)
     except FIT_ERRORS as error:
         raise SurrogateError(f"The Gaussian process could not be read: {error}") from error
@@ -62,14 +62,15 @@ def explain(
         observed=tuple(values),
         predicted=tuple((sign * means[kept]).tolist()),
         sds=tuple(sds[kept].tolist()),
+        residuals=tuple((sign * residuals[kept]).tolist()),
     )
     # A length scale for each column, the kernel's variance, the noise, the mean, the bend.
     parameters = space.width + 3 + (surrogate.units.power != 1)
     return Insight(influences, calibration, tuple(finished), best, parameters=parameters)
 
 
-def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each trial's value given all other trials.
+def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor]:
+    """Return median and standard deviation of each trial's value given all other trials.
 
     In closed form, with the hyperparameters as they are (Rasmussen and Williams,
     "Gaussian Processes for Machine Learning", eq. 5.12): with C the covariance of
@@ -78,14 +79,17 @@ def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor]:
     and learnt, as the observation does.
 
     Returns:
-        Two tensors of n numbers, in the units of the values that were fitted.
+        Two tensors of n numbers, in the units of the values that were fitted (see
+        `Units.summary`), and how many standard deviations each value lies above its mean
+        where both are normal: on the bent scale, if there is one.
     """
     with torch.no_grad():
         mean, covariance, targets = _marginal(surrogate)
         precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
         variances = 1 / precision.diagonal()
         predicted = targets - precision @ (targets - mean) * variances
-        return surrogate.units.summary(predicted, variances.sqrt())
+        stds = variances.sqrt()
+        return *surrogate.units.summary(predicted, stds), (targets - predicted) / stds
 
 
 def log_length_scale_covariance(surrogate: Surrogate) -> Tensor | None:
@@ -98,7 +102,7 @@ def log_length_scale_covariance(surrogate: Surrogate) -> Tensor | None:
     integrated out by taking the block of the inverse. The prior stays the density
     over length scales, as in the fit: the maximum does not move, and a column that
     the trials say nothing about has the prior's own sqrt(3) as its standard
-    deviation. Noise that is fitted to nothing is left at that.
+    deviation. Noise that is fitted to nothing is left at that, and a bend as it is.
 
     None if there is no such maximum: a length scale is at its bound, or the
     Hessian is not negative definite.

@@ -22,8 +22,9 @@ class Slice:
 
     Args:
         values: of the dimension, in the user's units.
-        means: of the noiseless value of a trial there.
-        sds: its standard deviations.
+        means: of the noiseless value of a trial there; medians, if the scale of the values
+            is bent.
+        sds: its standard deviations; see `Units.summary`.
         scale: of an axis for the values.
     """
 
@@ -66,19 +67,17 @@ class Calibration:
 
     Args:
         observed: the trials' values.
-        predicted: the mean of the prediction for each.
-        sds: its standard deviation, the trial's noise included.
+        predicted: the median of the prediction for each.
+        sds: half the width of its middle 68 %, the trial's noise included.
+        residuals: how many standard deviations each trial lies above its prediction, on
+            the scale where that is normal; standard normal if the fit is right. That is
+            (observed - predicted) / sd where the scale of the values is not bent.
     """
 
     observed: tuple[float, ...]
     predicted: tuple[float, ...]
     sds: tuple[float, ...]
-
-    @property
-    def residuals(self) -> tuple[float, ...]:
-        """(observed - predicted) / sd, standard normal if the fit is right."""
-        rows = zip(self.observed, self.predicted, self.sds, strict=True)
-        return tuple((observed - mean) / sd for observed, mean, sd in rows)
+    residuals: tuple[float, ...]
 
     @property
     def mean_square(self) -> float:
@@ -94,8 +93,11 @@ class Calibration:
     def r2(self) -> float:
         """Share of the values' variance that is predicted; one wild trial can decide it."""
         mean = sum(self.observed) / len(self.observed)
-        missed = sum((o - p) ** 2 for o, p in zip(self.observed, self.predicted, strict=True))
-        return 1 - missed / sum((o - mean) ** 2 for o in self.observed)
+        # In units in which no square is too large or too small for a float.
+        unit = max(abs(o - mean) for o in self.observed)
+        pairs = zip(self.observed, self.predicted, strict=True)
+        missed = sum(((o - p) / unit) ** 2 for o, p in pairs)
+        return 1 - missed / sum(((o - mean) / unit) ** 2 for o in self.observed)
 
     @property
     def rank_correlation(self) -> float:

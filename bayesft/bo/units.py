@@ -1,5 +1,6 @@
 """From the user's units to those of the Gaussian process, and back."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,10 +35,13 @@ class Units:
 
         If they are all equal the scale is the largest known standard error, or else 1.
         """
-        centre = values.mean().item()
-        scale = values.std().item() if len(values) > 1 else 0.0
+        largest = values.abs().max().item()
+        # No square is then too large or too small for a float; a power of two rounds nothing.
+        unit = 2.0 ** min(max(math.frexp(largest)[1], -1000), 1000)
+        centre = unit * (values / unit).mean().item()
+        scale = unit * (values / unit).std().item() if len(values) > 1 else 0.0
         # Equal values can differ by rounding alone.
-        if scale > 1e-12 * max(abs(centre), values.abs().max().item()):
+        if scale > 1e-12 * max(abs(centre), largest):
             return cls(centre, scale)
         known = stderrs[~stderrs.isnan()]
         largest = known.max().item() if len(known) else 0.0
@@ -65,7 +69,8 @@ class Units:
         """
         if self.power == 1:
             return self.restore(mean), self.scale * std
-        return self.restore(mean), (self.restore(mean + std) - self.restore(mean - std)) / 2
+        low, high = self._unbend(mean - std), self._unbend(mean + std)
+        return self.restore(mean), self.scale * (high - low) / 2
 
     def _bend(self, z: Tensor) -> tuple[Tensor, Tensor]:
         return bend(z, torch.tensor(self.power).to(z))

@@ -22,8 +22,8 @@ def count(settings: Mapping[str, Any], name: str) -> int:
 def initial(settings: Mapping[str, Any]) -> int:
     """Return how many trials come before the Gaussian process is asked.
 
-    If it is not said, half of all, so that short searches ask it too, and `MOST_INITIAL`
-    at most.
+    If it is not said, half of all, so that short searches ask it too, but 2 at least and
+    `MOST_INITIAL` at most.
     """
     if settings["n_initial"] is not None:
         return count(settings, "n_initial")

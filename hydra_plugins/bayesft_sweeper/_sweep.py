@@ -88,7 +88,8 @@ class Search:
     ) -> None:
         self.n_trials = count(settings, "n_trials")
         n_initial = initial(settings)
-        if n_initial >= self.n_trials > 1:
+        # It needs two trials before its first.
+        if n_initial >= self.n_trials > 2:
             log.warning(
                 "hydra.sweeper.n_initial=%d of n_trials=%d: no trial is left for the Gaussian "
                 "process, and all are spread over the space.", n_initial, self.n_trials

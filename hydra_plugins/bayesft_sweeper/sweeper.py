@@ -19,7 +19,8 @@ class BayesFTSweeperConf:
     _target_: str = "hydra_plugins.bayesft_sweeper.sweeper.BayesFTSweeper"
     # Trials in all, those of earlier runs on the same journal included.
     n_trials: int = 20
-    # Trials before the Gaussian process takes over; half of n_trials, at most 8, if null.
+    # Trials before the Gaussian process takes over; half of n_trials, from 2 to 8, if null: say
+    # it where a search is to go on with more trials, or processes with another n_trials join it.
     n_initial: int | None = None
     # Trials per batch of the launcher.
     n_jobs: int = 1

@@ -29,7 +29,12 @@ TABLE = [
         ["evaluation.objective.target_stderr=-1"],
         "`evaluation.objective.target_stderr`.*above 0.*-1",
     ),
+    (["evaluation.trial.draws=0"], "`evaluation.trial.draws`.*at least 1, but got 0"),
     (["callbacks.drift_evaluation.backend=fast"], "`backend` to be one of auto.*'fast'"),
+    (
+        ["contender=bayesft", "callbacks=none"],
+        r"callbacks.model_checkpoint to have a `_target_`.*'last_epoch'.*model_checkpoint=null",
+    ),
     (["evaluation.test.seed=1"], r"evaluation.\*.seed to differ"),
     (
         ["contender=bayesft", "callbacks.dropout_search.seed=3"],

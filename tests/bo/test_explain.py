@@ -132,7 +132,7 @@ def test_the_closed_form_is_what_leaving_each_out_gives():
     """With the hyperparameters as they are, each trial's own known noise and the learnt one."""
     surrogate = noisy_fit()
     gp, n = surrogate.gp, 14
-    means, sds = leave_one_out(surrogate)
+    means, sds, residuals = leave_one_out(surrogate)
     rows, targets = gp.train_inputs[0], gp.train_targets
     with isolated(0), torch.no_grad():
         kernel = gp.covar_module(rows).to_dense()
@@ -146,6 +146,9 @@ def test_the_closed_form_is_what_leaving_each_out_gives():
             scaled, sd = surrogate.units.summary(mean, variance.sqrt())
             assert means[i].item() == pytest.approx(scaled.item(), abs=1e-8)
             assert sds[i].item() == pytest.approx(sd.item())
+            assert residuals[i].item() == pytest.approx(
+                ((targets[i] - mean) / variance.sqrt()).item()
+            )
 
 
 def test_a_failed_trial_is_not_predicted():
@@ -321,8 +324,27 @@ def test_noise_that_is_said_to_be_less_than_it_is_in_one_place_is_found_overconf
     luck = torch.Generator().manual_seed(0)
     noise = torch.randn(30, generator=luck, dtype=torch.float64)
     surrogate.gp.train_targets = surrogate.gp.train_targets + 0.2 * noise
-    means, sds = leave_one_out(surrogate)
     observed = surrogate.units.restore(surrogate.gp.train_targets)
-    calibration = Calibration(*(tuple(t.tolist()) for t in (observed, means, sds)))
+    left_out = leave_one_out(surrogate)
+    calibration = Calibration(*(tuple(t.tolist()) for t in (observed, *left_out)))
     insight = replace(optimizer.insight(), calibration=calibration)
     assert insight.doubt.startswith("overconfident")
+
+
+def test_a_bent_scale_does_not_make_a_right_fit_overconfident():
+    """Values whose logarithm is a Gaussian process with noise: in their own units they are skew."""
+    doubts, squares = [], []
+    for seed in range(5):
+        luck, optimizer = random.Random(seed), Optimizer(cube(1), seed=seed)
+        for number in range(30):
+            x = luck.random()
+            value = math.exp(2 * math.sin(4 * x + seed) + luck.gauss(0, 1))
+            optimizer.tell(Trial(number, {"x0": x}, state="finished", value=value))
+        insight = optimizer.insight()
+        assert optimizer._belief.fitted(optimizer._ended())[0].units.power < 0.7
+        squares.append(insight.calibration.mean_square)
+        doubts.append(insight.doubt or "")
+    # Of 150 residuals the mean square is known to sqrt(2 / 150) = 0.12; as the hyperparameters
+    # have seen them all, it may be more wrong.
+    assert 0.7 < sum(squares) / 5 < 1.5
+    assert not any(doubt.startswith("overconfident") for doubt in doubts)

@@ -19,7 +19,8 @@ def drawn(n, *, spread=1.0, signal=1.0, columns=1):
     predicted = [signal * i for i in range(n)]
     observed = [p + spread * z for p, z in zip(predicted, quantiles, strict=True)]
     trials = tuple(Trial(i, {}, state="finished", value=v) for i, v in enumerate(observed))
-    calibration = Calibration(tuple(observed), tuple(predicted), (1.0,) * n)
+    residuals = tuple(spread * z for z in quantiles)
+    calibration = Calibration(tuple(observed), tuple(predicted), (1.0,) * n, residuals)
     return Insight((), calibration, trials, trials[0], parameters=columns + 2)
 
 
@@ -40,14 +41,25 @@ def test_the_verdict(insight, verdict, readable):
 
 
 def test_the_numbers_of_a_calibration():
-    calibration = Calibration((1.0, 2.0, 4.0, 3.0), (1.0, 3.0, 4.0, 3.0), (1.0, 0.5, 1.0, 1.0))
-    assert calibration.residuals == (0.0, -2.0, 0.0, 0.0)
+    calibration = Calibration(
+        observed=(1.0, 2.0, 4.0, 3.0),
+        predicted=(1.0, 3.0, 4.0, 3.0),
+        sds=(1.0, 0.5, 1.0, 1.0),
+        residuals=(0.0, -2.0, 0.0, 0.0),
+    )
     assert calibration.mean_square == 1.0
     assert calibration.within == 0.75
     assert calibration.r2 == pytest.approx(1 - 1 / 5)
     # Ranks 0 1.5 3 1.5 against 0 1 3 2.
     assert calibration.rank_correlation == pytest.approx(4.5 / math.sqrt(4.5 * 5))
     assert replace(calibration, predicted=(2.0,) * 4).rank_correlation == 0.0
+    for unit in (1e-200, 1e200):
+        observed, predicted = (
+            tuple(unit * each for each in numbers)
+            for numbers in (calibration.observed, calibration.predicted)
+        )
+        huge = replace(calibration, observed=observed, predicted=predicted)
+        assert huge.r2 == pytest.approx(calibration.r2)
 
 
 @pytest.mark.parametrize(("n", "low", "high"), [(8, 2.180, 17.535), (40, 24.433, 59.342)])

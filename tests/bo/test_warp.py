@@ -55,6 +55,19 @@ def test_units_go_there_and_back(power):
     torch.testing.assert_close(units.slope(standard), numeric, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-500, 2.0**500, 2.0**1000])
+def test_the_units_of_the_values_do_not_matter_however_large_or_small(unit):
+    rows = _sobol(12, 2)
+    stderrs = torch.full((12,), 0.01)
+    plain = fit(rows, _hill(rows), stderrs, bendable=True)
+    scaled = fit(rows, unit * _hill(rows), unit * stderrs, bendable=True)
+    assert scaled.units == replace(
+        plain.units, centre=unit * plain.units.centre, scale=unit * plain.units.scale
+    )
+    for ours, theirs in zip(posterior(scaled, rows), posterior(plain, rows), strict=True):
+        assert torch.equal(ours, unit * theirs)
+
+
 def test_a_belief_is_told_by_its_median_and_the_width_of_its_middle():
     units = Units(centre=0.0, scale=2.0, power=0.4)
     mean, std = torch.tensor([0.3, -1.0]), torch.tensor([0.5, 0.1])

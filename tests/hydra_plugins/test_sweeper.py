@@ -231,6 +231,9 @@ def test_a_search_that_never_asks_the_gaussian_process_says_so(tmp_path, capsys)
         "n_initial=3 of n_trials=3: no trial is left for the Gaussian process"
         in capsys.readouterr().out
     )
+    # Two trials leave nothing to choose.
+    sweep(tmp_path / "t", Task(), X, "hydra.sweeper.n_trials=2")
+    assert "n_initial" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,8 @@ def insight(sites: int, *, trials: int = 30, interval=(0.5, 2.0)) -> Insight:
         for number in range(trials)
     )
     values = tuple(trial.value for trial in done)
-    calibration = Calibration(values, tuple(v + 0.01 for v in values), (0.01,) * trials)
+    predicted = tuple(value + 0.01 for value in values)
+    calibration = Calibration(values, predicted, (0.01,) * trials, (-1.0,) * trials)
     return Insight(tuple(influences), calibration, done, done[3], parameters=sites + 4)
 
 
