@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Study:
         *,
         direction: str,
         n_initial: int,
+        said: bool,
         seed: int,
         start: Sequence[dict[str, Any]],
         constraints: Sequence[Constraint],
@@ -48,21 +50,23 @@ class Study:
     ) -> "Study":
         """Go on with the journal at `path`, or begin one.
 
+        Unless `n_initial` was said by the user, it is that of the run that began the journal:
+        runs with other `n_trials` ask the Gaussian process from the same trial on.
+
         Raises:
             BayesFTError: a setting is wrong, or the journal is of another search.
         """
-        optimizer = Optimizer(
-            space,
-            direction=direction,
-            n_initial=n_initial,
-            seed=seed,
-            start=start,
-            constraints=constraints,
+        make = partial(
+            Optimizer, space, direction=direction, seed=seed, start=start, constraints=constraints
         )
+        optimizer = make(n_initial=n_initial)
+        study = {
+            "space": space.to_json(), "direction": direction, "seed": seed, "n_initial": n_initial,
+        }  # fmt: skip
         journal = Journal(path)
         with journal.lock:
             if not journal.exists:
-                journal.create({"space": space.to_json(), "direction": direction, "seed": seed})
+                journal.create(study)
             header, _ = journal.replay()
         check_space(header["space"], space)
         if header.get("direction") != direction:
@@ -70,6 +74,8 @@ class Study:
                 f"hydra.sweeper.direction is {direction}, but the journal {path} was begun with "
                 f"{header.get('direction')}. Use that, or another hydra.sweep.dir."
             )
+        if not said:
+            optimizer = make(n_initial=header.get("n_initial", n_initial))
         return cls(journal, optimizer, Worker(path, heartbeat=heartbeat))
 
     @contextmanager

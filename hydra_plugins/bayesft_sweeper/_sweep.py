@@ -87,13 +87,6 @@ class Search:
         config: DictConfig,
     ) -> None:
         self.n_trials = count(settings, "n_trials")
-        n_initial = initial(settings)
-        # It needs two trials before its first.
-        if n_initial >= self.n_trials > 2:
-            log.warning(
-                "hydra.sweeper.n_initial=%d of n_trials=%d: no trial is left for the Gaussian "
-                "process, and all are spread over the space.", n_initial, self.n_trials
-            )  # fmt: skip
         self.n_jobs = count(settings, "n_jobs")
         self.max_failure_rate = rate(settings, "max_failure_rate")
         self.warm_start = settings["warm_start"]
@@ -127,12 +120,19 @@ class Search:
             path,
             space,
             direction=settings["direction"],
-            n_initial=n_initial,
+            n_initial=initial(settings),
+            said=settings["n_initial"] is not None,
             seed=settings["seed"],
             start=start,
             constraints=self.constraints,
             heartbeat=seconds(settings, "heartbeat"),
         )
+        n_initial = self.study.optimizer.n_initial
+        if n_initial >= self.n_trials > 2:
+            log.warning(
+                "hydra.sweeper.n_initial=%d of n_trials=%d: no trial is left for the Gaussian "
+                "process, and all are spread over the space.", n_initial, self.n_trials
+            )  # fmt: skip
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
         )

@@ -19,8 +19,8 @@ class BayesFTSweeperConf:
     _target_: str = "hydra_plugins.bayesft_sweeper.sweeper.BayesFTSweeper"
     # Trials in all, those of earlier runs on the same journal included.
     n_trials: int = 20
-    # Trials before the Gaussian process takes over; half of n_trials, from 2 to 8, if null: say
-    # it where a search is to go on with more trials, or processes with another n_trials join it.
+    # Trials before the Gaussian process takes over. If null, what the journal was begun with:
+    # half of that run's n_trials, from 2 to 8.
     n_initial: int | None = None
     # Trials per batch of the launcher.
     n_jobs: int = 1

@@ -225,6 +225,22 @@ def test_short_searches_ask_the_gaussian_process_too(tmp_path, n_trials, first):
     assert not same[first]
 
 
+def test_a_longer_run_asks_the_gaussian_process_from_the_same_trial_on(tmp_path):
+    """So do processes that share a study: what it began with stands in the journal."""
+    for folder, others in (("kept", []), ("said", ["hydra.sweeper.n_initial=5"])):
+        for n_trials in (4, 6):
+            settings = [f"hydra.sweeper.n_trials={n_trials}", *others]
+            sweep(tmp_path / folder, Task(), X, "act=relu,elu", *settings)
+    sweep(tmp_path / "two", Task(), X, "act=relu,elu", "hydra.sweeper.n_trials=6",
+          "hydra.sweeper.n_initial=2")  # fmt: skip
+    asked = {
+        folder: [event["params"] for event in events(tmp_path / folder, "ask")]
+        for folder in ("kept", "said", "two")
+    }
+    assert asked["kept"] == asked["two"]
+    assert asked["said"] != asked["two"]
+
+
 def test_a_search_that_never_asks_the_gaussian_process_says_so(tmp_path, capsys):
     sweep(tmp_path / "s", Task(), X, "hydra.sweeper.n_trials=3", "hydra.sweeper.n_initial=3")
     assert (
