@@ -14,7 +14,7 @@ def test_the_results_say_which_keys_matter(tmp_path, capsys):
     def task(cfg):
         return math.sin(4 * cfg.x) + 0.01 * cfg.width, 0.01
 
-    settings = ["hydra.sweeper.n_trials=12", "hydra.sweeper.n_initial=4"]
+    settings = ["hydra.sweeper.n_trials=20", "hydra.sweeper.n_initial=4"]
     sweep(tmp_path / "s", task, X, "width=int(interval(1,4))", *settings)
     insight = results(tmp_path / "s")["insight"]
     assert list(insight["dimensions"]) == ["x", "width"]
@@ -26,7 +26,7 @@ def test_the_results_say_which_keys_matter(tmp_path, capsys):
     assert insight["readable"] is True
     assert insight["verdict"].startswith("can be read")
     fit = insight["left_out"]
-    assert fit["trials"] == 12
+    assert fit["trials"] == 20
     assert fit["r2"] > 0.7
     assert fit["rank_correlation"] > fit["rank_correlation_by_chance"] > 0
     assert 0 <= fit["within_95_percent"] <= 1
@@ -43,8 +43,8 @@ def test_the_results_say_which_keys_matter(tmp_path, capsys):
     ],
 )
 def test_a_search_that_has_learnt_nothing_says_why(tmp_path, function, count, reason):
-    settings = [f"hydra.sweeper.n_trials={count}", "hydra.sweeper.max_failure_rate=1"]
-    sweep(tmp_path / "s", Task(function), X, *settings)
+    settings = [f"hydra.sweeper.n_trials={count}", "hydra.sweeper.n_initial=8"]
+    sweep(tmp_path / "s", Task(function), X, *settings, "hydra.sweeper.max_failure_rate=1")
     insight = results(tmp_path / "s")["insight"]
     assert insight["readable"] is False
     assert insight["verdict"].startswith("none: ")
