@@ -115,7 +115,7 @@ class Belief:
         ]
         seed = derive_seed(self._seed, "fit", len(trials))
         stderrs = [trial.stderr for trial in trials]
-        fits = [self._fit(trials, scores, stderrs, seed, bendable=not self.changing)]
+        fits = [self._fit(trials, scores, stderrs, seed, warpable=not self.changing)]
         for constraint in self._constraints:
             known = [trial for trial in finished if constraint.slack(trial.extra) is not None]
             # Of one value nothing can be learnt.
@@ -131,7 +131,7 @@ class Belief:
         values: Sequence[float],
         stderrs: Sequence[float | None],
         seed: int,
-        bendable: bool = False,
+        warpable: bool = False,
     ) -> Surrogate:
         errors = [float("nan") if stderr is None else stderr for stderr in stderrs]
         with isolated(seed):
@@ -141,7 +141,7 @@ class Belief:
                 _tensor(list(values)),
                 _tensor(errors),
                 changing=self.changing,
-                bendable=bendable,
+                warpable=warpable,
             )
 
 

@@ -64,7 +64,7 @@ def explain(
         sds=tuple(sds[kept].tolist()),
         residuals=tuple((sign * residuals[kept]).tolist()),
     )
-    # A length scale for each column, the kernel's variance, the noise, the mean, the bend.
+    # A length scale for each column, the kernel's variance, the noise, the mean, the warp.
     parameters = space.width + 3 + (surrogate.units.power != 1)
     return Insight(influences, calibration, tuple(finished), best, parameters=parameters)
 
@@ -81,7 +81,7 @@ def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         Two tensors of n numbers, in the units of the values that were fitted (see
         `Units.summary`), and how many standard deviations each value lies above its mean
-        where both are normal: on the bent scale, if there is one.
+        where both are normal: on the warped scale, if there is one.
     """
     with torch.no_grad():
         mean, covariance, targets = _marginal(surrogate)
@@ -102,7 +102,7 @@ def log_length_scale_covariance(surrogate: Surrogate) -> Tensor | None:
     integrated out by taking the block of the inverse. The prior stays the density
     over length scales, as in the fit: the maximum does not move, and a column that
     the trials say nothing about has the prior's own sqrt(3) as its standard
-    deviation. Noise that is fitted to nothing is left at that, and a bend as it is.
+    deviation. Noise that is fitted to nothing is left at that, and a warp as it is.
 
     None if there is no such maximum: a length scale is at its bound, or the
     Hessian is not negative definite.
@@ -230,7 +230,7 @@ def _scale(dimension: Dimension) -> Literal["linear", "log", "choices"]:
 def _sd_of_difference(surrogate: Surrogate, pair: Tensor) -> float:
     with torch.no_grad():
         belief = surrogate.gp.posterior(pair)
-        # To first order, where the scale is bent.
+        # To first order, where the scale is warped.
         slopes = surrogate.units.slope(belief.mean.squeeze(-1)) * torch.tensor([1.0, -1.0])
         variance = slopes @ belief.distribution.covariance_matrix @ slopes
     return variance.clamp_min(0).sqrt().item()

@@ -27,7 +27,7 @@ class LogNoisyImprovement(AcquisitionFunction):
         log mean_s E[max(0, f(x) - max_i f_s(x_i))]
 
     f_s are draws from the posterior of the noiseless values, standardised and on their
-    bent scale if they have one, at the rows x_i that were tried or are running. Given a
+    warped scale if they have one, at the rows x_i that were tried or are running. Given a
     draw, f(x) is normal and its expected improvement has a closed form, so that only what
     is known already is sampled (Letham, Karrer, Ottoni, Bakshy, "Constrained Bayesian
     Optimization with Noisy Experiments", Bayesian Analysis 2019). Its logarithm has
@@ -94,7 +94,7 @@ class LogNoisyImprovement(AcquisitionFunction):
     def in_units(self, improvement: float) -> float:
         """Return an improvement over the best in the units of the values.
 
-        To first order, where their scale is bent: within a fifth in most fits, and less
+        To first order, where their scale is warped: within a fifth in most fits, and less
         than it is where few values tower over many.
         """
         return improvement * self.units.slope(self.best.mean()).item()

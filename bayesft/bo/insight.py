@@ -23,7 +23,7 @@ class Slice:
     Args:
         values: of the dimension, in the user's units.
         means: of the noiseless value of a trial there; medians, if the scale of the values
-            is bent.
+            is warped.
         sds: its standard deviations; see `Units.summary`.
         scale: of an axis for the values.
     """
@@ -71,7 +71,7 @@ class Calibration:
         sds: half the width of its middle 68 %, the trial's noise included.
         residuals: how many standard deviations each trial lies above its prediction, on
             the scale where that is normal; standard normal if the fit is right. That is
-            (observed - predicted) / sd where the scale of the values is not bent.
+            (observed - predicted) / sd where the scale of the values is not warped.
     """
 
     observed: tuple[float, ...]

@@ -23,8 +23,8 @@ def loss_and_gradient(
 ) -> Callable[[], tuple[Tensor, Sequence[Tensor]]]:
     """Return what computes -mll, as GPyTorch defines it, and its gradient.
 
-    If the model has a `bend` of its targets, the likelihood is that of the targets before
-    it: the logarithms of its slopes are added, and known variances are bent with the targets.
+    If the model has a `warp` of its targets, the likelihood is that of the targets before
+    it: the logarithms of its slopes are added, and known variances are warped with the targets.
 
     mll = (log N(y; m, s k(X, X) + diag(v + w)) + log priors) / n, with the
     Matern-5/2 kernel k(r) = (1 + sqrt(5) r + 5/3 r^2) exp(-sqrt(5) r) of the distance
@@ -42,14 +42,14 @@ def loss_and_gradient(
     known = likelihood.noise_covar.noise
     kernel = model.covar_module
     trend = trend_of(kernel)
-    bent = getattr(model, "bend", None)
+    warped = getattr(model, "warp", None)
     parameters = [p for p in mll.parameters() if p.requires_grad]
 
     def closure() -> tuple[Tensor, Sequence[Tensor]]:
         gram = _gram(kernel, squares)
         if trend is not None:
             gram = gram + _gram(trend, squares[..., -1:])
-        seen, slopes = (targets, None) if bent is None else bent(targets)
+        seen, slopes = (targets, None) if warped is None else warped(targets)
         noise = known if slopes is None else known * slopes.square()
         root = torch.linalg.cholesky(gram + torch.diag(noise + likelihood.second_noise))
         miss = (seen - model.mean_module.constant).unsqueeze(-1)

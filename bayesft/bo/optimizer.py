@@ -39,7 +39,7 @@ class Optimizer:
     points as four times `ask()`.
 
     Values may have long tails, or their top be a small part of the space: once there are
-    enough, their scale is bent where that makes their function simpler (see
+    enough, their scale is warped where that makes their function simpler (see
     `surrogate.fit`), and a mean of beliefs is then a median. What is told is in the
     values' units.
 

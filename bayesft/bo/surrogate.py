@@ -20,7 +20,7 @@ from bayesft.bo.errors import SurrogateError
 from bayesft.bo.likelihood import loss_and_gradient
 from bayesft.bo.trend import COMPARISON, TREND, TREND_VARIANCE, TrendedKernel
 from bayesft.bo.units import Units
-from bayesft.bo.warp import Bend, bend
+from bayesft.bo.warp import Warp, warp
 
 # isort: split
 from botorch.exceptions.errors import BotorchError, ModelFittingError
@@ -42,8 +42,8 @@ SMALLEST_KERNEL_VARIANCE = 1e-3
 SHORTEST_LENGTH_SCALE = 0.025
 
 # Of fewer values, or fewer for each column, nothing is said of their scale.
-BENDABLE = 6
-BENDABLE_PER_COLUMN = 2
+WARPABLE = 6
+WARPABLE_PER_COLUMN = 2
 
 # Median, as a log, and spread in the log, of the kernel's variance.
 VARIANCE = (0.0, 1.0)
@@ -74,7 +74,7 @@ def fit(
     stderrs: Tensor,
     *,
     changing: bool = False,
-    bendable: bool = False,
+    warpable: bool = False,
 ) -> Surrogate:
     """Fit a Gaussian process to the trials.
 
@@ -98,7 +98,7 @@ def fit(
     come; see `trend.TrendedKernel`.
 
     The values are standardised first and the standard errors with them, so the
-    units of the values do not matter. If they are `bendable`, their scale is bent by a
+    units of the values do not matter. If they are `warpable`, their scale is warped by a
     power that is learnt with the rest, where the values say that this makes the function
     simpler: scores crowd at their top, and losses have long tails.
 
@@ -107,7 +107,7 @@ def fit(
         values: n, finite.
         stderrs: n, at least 0, or nan where unknown.
         changing: Whether the last column is the progress of a changing value.
-        bendable: Whether the scale of the values may be bent; that of few values is not.
+        warpable: Whether the scale of the values may be warped; that of few values is not.
 
     Raises:
         SurrogateError: The marginal likelihood could not be maximised.
@@ -117,14 +117,15 @@ def fit(
     known = ~stderrs.isnan()
     typical = stderrs[known].median() if known.any() else torch.zeros((), dtype=stderrs.dtype)
     variances = (torch.where(known, stderrs, typical) / units.scale).square()
-    enough = max(BENDABLE, BENDABLE_PER_COLUMN * rows.shape[-1])
-    bendable = bendable and len(targets) >= enough and targets.std().item() > 0.5
+    enough = max(WARPABLE, WARPABLE_PER_COLUMN * rows.shape[-1])
+    # Equal values have a standard deviation of 0, all others of 1.
+    warpable = warpable and len(targets) >= enough and targets.std().item() > 0.5
 
     fits, failure = [], None
     for start in STARTS:
         gp = _model(rows, targets, variances, start, changing)
-        if bendable:
-            gp.bend = Bend()
+        if warpable:
+            gp.warp = Warp()
         mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
         try:
             closure = loss_and_gradient(mll)
@@ -139,23 +140,25 @@ def fit(
             f"The Gaussian process could not be fitted to {len(values)} trials: {failure}"
         ) from failure
     gp = max(fits, key=lambda fit: fit[0])[1]
-    if bendable:
-        units = _bent(gp, units)
+    if warpable:
+        units = _warped(gp, units)
     return Surrogate(gp.eval(), units)
 
 
-def _bent(gp: SingleTaskGP, units: Units) -> Units:
-    """Let the model see bent values from now on; return their units."""
+def _warped(gp: SingleTaskGP, units: Units) -> Units:
+    """Let the model see warped values from now on; return their units."""
     z = gp.train_targets
-    power = gp.bend.power.detach()
-    bent = bend(z, power)[0]
+    power = gp.warp.power.detach()
+    warped = warp(z, power)[0]
     with torch.no_grad():
-        targets, slope = gp.bend(z)
+        targets, slope = gp.warp(z)
     gp.set_train_data(targets=targets, strict=False)
     noise = gp.likelihood.noise_covar
     noise.noise = noise.noise * slope.square()
-    del gp.bend
-    return replace(units, power=power.item(), middle=bent.mean().item(), spread=bent.std().item())
+    del gp.warp
+    return replace(
+        units, power=power.item(), middle=warped.mean().item(), spread=warped.std().item()
+    )
 
 
 def _model(
@@ -246,7 +249,7 @@ def length_scales(surrogate: Surrogate) -> list[float]:
 def learnt_noise(surrogate: Surrogate) -> float:
     """Return the learnt noise beyond the known, as a standard deviation of the values.
 
-    Of values in the middle, if their scale is bent.
+    Of values in the middle, if their scale is warped.
     """
     noise = math.sqrt(surrogate.gp.likelihood.second_noise.item())
     return noise * surrogate.units.slope(torch.zeros(())).item()

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bayesft.bo.warp import bend, unbend
+from bayesft.bo.warp import unwarp, warp
 
 
 @dataclass(frozen=True)
 class Units:
-    """value -> z = (value - centre) / scale -> bent by a power -> (t - middle) / spread.
+    """value -> z = (value - centre) / scale -> warped by a power -> (t - middle) / spread.
 
-    A power of 1 bends nothing.
+    A power of 1 warps nothing.
 
     Args:
         centre: what is subtracted from values.
         scale: what they are then divided by.
-        power: of the bend, in (0, 2); see `warp.bend`.
-        middle: what is subtracted from bent values.
+        power: of the warp, in (0, 2); see `warp.warp`.
+        middle: what is subtracted from warped values.
         spread: what they are then divided by.
     """
 
@@ -50,32 +50,32 @@ class Units:
     def standardise(self, values: Tensor) -> Tensor:
         """Return standardised values."""
         z = (values - self.centre) / self.scale
-        return z if self.power == 1 else (self._bend(z)[0] - self.middle) / self.spread
+        return z if self.power == 1 else (self._warp(z)[0] - self.middle) / self.spread
 
     def restore(self, standard: Tensor) -> Tensor:
         """Return the values of standardised ones."""
-        return self.centre + self.scale * self._unbend(standard)
+        return self.centre + self.scale * self._unwarp(standard)
 
     def slope(self, standard: Tensor) -> Tensor:
         """Return how much a value changes with its standardised one."""
         if self.power == 1:
             return torch.full_like(standard, self.scale)
-        return self.scale * self.spread / self._bend(self._unbend(standard))[1]
+        return self.scale * self.spread / self._warp(self._unwarp(standard))[1]
 
     def summary(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         """Return the median, and half the width of the middle 68 %, of normal beliefs.
 
-        Mean and standard deviation where nothing is bent.
+        Mean and standard deviation where nothing is warped.
         """
         if self.power == 1:
             return self.restore(mean), self.scale * std
-        low, high = self._unbend(mean - std), self._unbend(mean + std)
+        low, high = self._unwarp(mean - std), self._unwarp(mean + std)
         return self.restore(mean), self.scale * (high - low) / 2
 
-    def _bend(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return bend(z, torch.tensor(self.power).to(z))
+    def _warp(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return warp(z, torch.tensor(self.power).to(z))
 
-    def _unbend(self, standard: Tensor) -> Tensor:
+    def _unwarp(self, standard: Tensor) -> Tensor:
         if self.power == 1:
             return standard
-        return unbend(self.middle + self.spread * standard, self.power)
+        return unwarp(self.middle + self.spread * standard, self.power)

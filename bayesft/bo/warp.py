@@ -1,7 +1,7 @@
-"""A bend of the values' scale, learnt with the surrogate.
+"""A warp of the values' scale, learnt with the surrogate.
 
 z   standardised values
-t   bent ones: what the Gaussian process sees
+t   warped ones: what the Gaussian process sees
 """
 
 import torch
@@ -14,12 +14,12 @@ from gpytorch import Module
 from gpytorch.priors import NormalPrior
 
 # The power stays within 1 -+ this: from there on one side of the scale ends.
-LARGEST_BEND = 0.95
-# Of the prior of what is fitted, atanh((power - 1) / LARGEST_BEND).
+LARGEST_WARP = 0.95
+# Of the prior of what is fitted, atanh((power - 1) / LARGEST_WARP).
 SPREAD = 0.6
 
 
-def bend(z: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:
+def warp(z: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:
     r"""Return t and dt/dz of the Yeo-Johnson transformation.
 
     .. math::
@@ -43,14 +43,14 @@ def bend(z: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(up, size, -size), torch.exp((exponent - 1) * log)
 
 
-def unbend(t: Tensor, power: float) -> Tensor:
-    """Return the z that `bend` turns into t."""
+def unwarp(t: Tensor, power: float) -> Tensor:
+    """Return the z that `warp` turns into t."""
     exponent = torch.where(t >= 0, power, 2 - power)
     size = torch.expm1(torch.log1p(exponent * t.abs()) / exponent)
     return torch.where(t >= 0, size, -size)
 
 
-class Bend(Module):
+class Warp(Module):
     """A power that is fitted together with the other hyperparameters.
 
     Source: E. Snelson, C. E. Rasmussen, Z. Ghahramani, "Warped Gaussian Processes",
@@ -64,10 +64,10 @@ class Bend(Module):
 
     @property
     def power(self) -> Tensor:
-        return 1 + LARGEST_BEND * torch.tanh(self.raw_power)
+        return 1 + LARGEST_WARP * torch.tanh(self.raw_power)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `bend` does, standardised anew, and its slope."""
-        t, slope = bend(z, self.power)
+        """Return what `warp` does, standardised anew, and its slope."""
+        t, slope = warp(z, self.power)
         spread = t.std()
         return (t - t.mean()) / spread, slope / spread

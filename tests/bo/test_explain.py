@@ -74,7 +74,7 @@ def test_choices_count_as_one_dimension_and_one_choice_as_none(mixed):
     insight = mixed.insight()
     assert [i.name for i in insight.influences[:2]] == ["rate", "act"]
     assert {i.name for i in insight.influences[2:]} == {"lr", "depth", "flag"}
-    # Six columns, and four numbers and the bend of the scale.
+    # Six columns, and four numbers and the warp of the scale.
     assert insight.parameters == 11
     for influence in insight.influences:
         low, high = influence.interval
@@ -331,7 +331,7 @@ def test_noise_that_is_said_to_be_less_than_it_is_in_one_place_is_found_overconf
     assert insight.doubt.startswith("overconfident")
 
 
-def test_a_bent_scale_does_not_make_a_right_fit_overconfident():
+def test_a_warped_scale_does_not_make_a_right_fit_overconfident():
     """Values whose logarithm is a Gaussian process with noise: in their own units they are skew."""
     doubts, squares = [], []
     for seed in range(5):

@@ -5,17 +5,12 @@ import torch
 
 from bayesft.bo.acquisition import suggest
 from bayesft.bo.improvement import LogNoisyImprovement, _log_normal_excess
-from bayesft.bo.isolation import isolated
 from bayesft.bo.space import Real, Space
 from bayesft.bo.surrogate import fit
 
 NAN = math.nan
 
-
-@pytest.fixture(autouse=True)
-def _isolated():
-    with isolated(0):
-        yield
+pytestmark = pytest.mark.usefixtures("in_isolation")
 
 
 def _fitted(stderr=NAN, n=12):

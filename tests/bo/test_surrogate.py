@@ -5,21 +5,13 @@ import torch
 
 from bayesft.bo import surrogate as module
 from bayesft.bo.errors import SurrogateError
-from bayesft.bo.isolation import isolated
 from bayesft.bo.likelihood import loss_and_gradient
 from bayesft.bo.surrogate import FIT_ERRORS, fit, learnt_noise, length_scales, posterior
+from tests.helpers.rows import sobol
 
 NAN = math.nan
 
-
-@pytest.fixture(autouse=True)
-def _isolated():
-    with isolated(0):
-        yield
-
-
-def _sobol(n, d, seed=0):
-    return torch.quasirandom.SobolEngine(d, scramble=True, seed=seed).draw(n).double()
+pytestmark = pytest.mark.usefixtures("in_isolation")
 
 
 def _wave(rows):
@@ -27,7 +19,7 @@ def _wave(rows):
 
 
 def test_a_smooth_function_is_recovered_where_it_was_not_seen():
-    rows, elsewhere = _sobol(40, 2), _sobol(200, 2, seed=1)
+    rows, elsewhere = sobol(40, 2), sobol(200, 2, seed=1)
     surrogate = fit(rows, _wave(rows), torch.full((40,), 1e-4))
     mean, std = posterior(surrogate, elsewhere)
     error = (mean - _wave(elsewhere)).abs()
@@ -39,7 +31,7 @@ def test_a_smooth_function_is_recovered_where_it_was_not_seen():
 
 
 def test_a_column_that_does_not_matter_gets_a_long_length_scale():
-    rows = _sobol(40, 3)
+    rows = sobol(40, 3)
     scales = length_scales(fit(rows, _wave(rows), torch.full((40,), NAN)))
     assert len(scales) == 3
     assert scales[2] > 5 * max(scales[:2])
@@ -62,7 +54,7 @@ def test_a_doubtful_observation_pulls_less():
 
 def test_noise_beyond_the_known_is_learnt_and_not_interpolated():
     n, stderr, noise = 60, 0.05, 0.25
-    rows = _sobol(n, 1)
+    rows = sobol(n, 1)
     values = torch.sin(3 * rows[:, 0]) + noise * torch.randn(n)
     surrogate = fit(rows, values, torch.full((n,), stderr))
     residual = (posterior(surrogate, rows)[0] - values).square().mean().sqrt()
@@ -74,7 +66,7 @@ def test_noise_beyond_the_known_is_learnt_and_not_interpolated():
 
 def test_known_noise_is_not_learnt_a_second_time():
     n, noise = 60, 0.25
-    rows = _sobol(n, 1)
+    rows = sobol(n, 1)
     values = torch.sin(3 * rows[:, 0]) + noise * torch.randn(n)
     known = fit(rows, values, torch.full((n,), noise))
     unknown = fit(rows, values, torch.full((n,), NAN))
@@ -84,7 +76,7 @@ def test_known_noise_is_not_learnt_a_second_time():
 
 
 def test_a_missing_standard_error_is_the_median_of_the_known():
-    rows, values = _sobol(9, 1), torch.randn(9)
+    rows, values = sobol(9, 1), torch.randn(9)
     stderrs = torch.tensor([0.1, 0.2, 0.4, NAN, 0.1, 0.2, 0.4, NAN, 0.2])
     filled = torch.where(stderrs.isnan(), 0.2, stderrs)
     assert torch.equal(
@@ -95,8 +87,8 @@ def test_a_missing_standard_error_is_the_median_of_the_known():
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e-6, 0.0), (1e4, -3e4)])
 def test_the_units_of_the_values_do_not_matter(scale, shift):
-    rows, stderrs = _sobol(15, 2), torch.full((15,), 0.05)
-    values, elsewhere = _wave(rows), _sobol(20, 2, seed=1)
+    rows, stderrs = sobol(15, 2), torch.full((15,), 0.05)
+    values, elsewhere = _wave(rows), sobol(20, 2, seed=1)
     mean, std = posterior(fit(rows, values, stderrs), elsewhere)
     other, other_std = posterior(fit(rows, scale * values + shift, scale * stderrs), elsewhere)
     # The fit stops at a relative change of 2e-9 of the likelihood, flat at its
@@ -110,7 +102,7 @@ def test_the_units_of_the_values_do_not_matter(scale, shift):
 def test_equal_values_are_believed(values, stderr):
     n = len(values)
     mean, std = posterior(
-        fit(_sobol(n, 2), torch.tensor(values), torch.full((n,), stderr)), _sobol(9, 2, seed=1)
+        fit(sobol(n, 2), torch.tensor(values), torch.full((n,), stderr)), sobol(9, 2, seed=1)
     )
     torch.testing.assert_close(mean, torch.full((9,), values[0]), rtol=1e-6, atol=1e-6)
     assert (std > 0).all()
@@ -123,13 +115,13 @@ def test_a_failed_fit_is_one_clear_error(monkeypatch, error):
 
     monkeypatch.setattr(module, "fit_gpytorch_mll", fail)
     with pytest.raises(SurrogateError, match=r"fitted to 6 trials: .*not positive definite"):
-        fit(_sobol(6, 2), torch.randn(6), torch.full((6,), NAN))
+        fit(sobol(6, 2), torch.randn(6), torch.full((6,), NAN))
 
 
 @pytest.mark.parametrize("stderr", [NAN, 0.3])
 @pytest.mark.parametrize("changing", [False, True])
 def test_the_likelihood_is_gpytorchs(stderr, changing):
-    rows = _sobol(12, 3)
+    rows = sobol(12, 3)
     rows[5] = rows[4]
     values = _wave(rows) + 0.1 * torch.randn(12)
     surrogate = fit(rows, values, torch.full((12,), stderr), changing=changing)

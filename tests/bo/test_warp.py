@@ -1,4 +1,4 @@
-"""A bend of the values' scale that is learnt with the surrogate."""
+"""A warp of the values' scale that is learnt with the surrogate."""
 
 import math
 from dataclasses import replace
@@ -9,24 +9,16 @@ from scipy import stats
 
 from bayesft.bo import Optimizer, Real, Space, Trial
 from bayesft.bo.improvement import LogNoisyImprovement
-from bayesft.bo.isolation import isolated
 from bayesft.bo.likelihood import loss_and_gradient
-from bayesft.bo.surrogate import BENDABLE, ExactMarginalLogLikelihood, fit, posterior
+from bayesft.bo.surrogate import WARPABLE, ExactMarginalLogLikelihood, fit, posterior
 from bayesft.bo.units import Units
-from bayesft.bo.warp import Bend, bend, unbend
+from bayesft.bo.warp import Warp, unwarp, warp
+from tests.helpers.rows import sobol
 
 NAN = math.nan
+
+pytestmark = pytest.mark.usefixtures("in_isolation")
 POWERS = (0.05, 0.5, 1.0, 1.7, 1.95)
-
-
-@pytest.fixture(autouse=True)
-def _isolated():
-    with isolated(0):
-        yield
-
-
-def _sobol(n, d, seed=0):
-    return torch.quasirandom.SobolEngine(d, scramble=True, seed=seed).draw(n).double()
 
 
 def _hill(rows):
@@ -37,10 +29,10 @@ def _hill(rows):
 @pytest.mark.parametrize("power", POWERS)
 def test_it_is_yeo_and_johnsons_and_has_an_inverse_and_a_slope(power):
     z = torch.linspace(-6, 6, 41).requires_grad_()
-    t, slope = bend(z, torch.tensor(power))
+    t, slope = warp(z, torch.tensor(power))
     expected = torch.tensor(stats.yeojohnson(z.detach().numpy(), lmbda=power))
     torch.testing.assert_close(t.detach(), expected)
-    torch.testing.assert_close(unbend(t.detach(), power), z.detach())
+    torch.testing.assert_close(unwarp(t.detach(), power), z.detach())
     torch.testing.assert_close(slope, torch.autograd.grad(t.sum(), z)[0])
 
 
@@ -57,10 +49,10 @@ def test_units_go_there_and_back(power):
 
 @pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-500, 2.0**500, 2.0**1000])
 def test_the_units_of_the_values_do_not_matter_however_large_or_small(unit):
-    rows = _sobol(12, 2)
+    rows = sobol(12, 2)
     stderrs = torch.full((12,), 0.01)
-    plain = fit(rows, _hill(rows), stderrs, bendable=True)
-    scaled = fit(rows, unit * _hill(rows), unit * stderrs, bendable=True)
+    plain = fit(rows, _hill(rows), stderrs, warpable=True)
+    scaled = fit(rows, unit * _hill(rows), unit * stderrs, warpable=True)
     assert scaled.units == replace(
         plain.units, centre=unit * plain.units.centre, scale=unit * plain.units.scale
     )
@@ -81,20 +73,20 @@ def test_a_belief_is_told_by_its_median_and_the_width_of_its_middle():
     assert torch.equal(straight.summary(mean, std)[1], 2 * std)
 
 
-def test_the_likelihood_is_that_of_the_values_before_the_bend():
-    """Their density: the bent values', times what the bend stretches."""
-    rows = _sobol(9, 2)
+def test_the_likelihood_is_that_of_the_values_before_the_warp():
+    """Their density: the warped values', times what the warp stretches."""
+    rows = sobol(9, 2)
     surrogate = fit(rows, _hill(rows), torch.full((9,), 0.01))
     gp = surrogate.gp
     z, known = gp.train_targets.clone(), gp.likelihood.noise_covar.noise.clone()
-    gp.bend = Bend()
+    gp.warp = Warp()
     mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
     with torch.no_grad():
-        gp.bend.raw_power.fill_(0.7)
+        gp.warp.raw_power.fill_(0.7)
     loss, gradient = loss_and_gradient(mll)()
 
     with torch.no_grad():
-        t, slope = gp.bend(z)
+        t, slope = gp.warp(z)
         kernel = gp.covar_module(rows).to_dense()
         noise = known * slope.square() + gp.likelihood.second_noise
         belief = torch.distributions.MultivariateNormal(
@@ -105,55 +97,55 @@ def test_the_likelihood_is_that_of_the_values_before_the_bend():
     assert loss.item() == pytest.approx(-expected.item() / 9, rel=1e-6)
 
     names = [name for name, parameter in mll.named_parameters() if parameter.requires_grad]
-    steepness = gradient[names.index("model.bend.raw_power")].item()
+    steepness = gradient[names.index("model.warp.raw_power")].item()
     sides = []
     for step in (1e-5, -1e-5):
         with torch.no_grad():
-            gp.bend.raw_power.fill_(0.7 + step)
+            gp.warp.raw_power.fill_(0.7 + step)
         sides.append(loss_and_gradient(mll)()[0].item())
     assert steepness == pytest.approx((sides[0] - sides[1]) / 2e-5, rel=1e-4)
 
 
-def test_a_bend_is_learnt_where_it_makes_the_function_simpler():
+def test_a_warp_is_learnt_where_it_makes_the_function_simpler():
     """A loss with a long tail, to be maximised with its sign turned."""
 
     def score(rows):
         return -torch.exp(2 * torch.sin(5 * rows[:, 0]) + 3 * rows[:, 1])
 
-    rows, elsewhere = _sobol(25, 2), _sobol(300, 2, seed=1)
+    rows, elsewhere = sobol(25, 2), sobol(300, 2, seed=1)
     errors = []
-    for bendable in (False, True):
-        surrogate = fit(rows, score(rows), torch.full((25,), NAN), bendable=bendable)
+    for warpable in (False, True):
+        surrogate = fit(rows, score(rows), torch.full((25,), NAN), warpable=warpable)
         errors.append((posterior(surrogate, elsewhere)[0] - score(elsewhere)).square().mean())
     assert surrogate.units.power > 1.5
     # Half the root mean square.
     assert errors[1] < 0.25 * errors[0]
     # And not where the scale is right as it is.
-    plain = fit(rows, rows.sum(-1), torch.full((25,), NAN), bendable=True)
+    plain = fit(rows, rows.sum(-1), torch.full((25,), NAN), warpable=True)
     assert abs(plain.units.power - 1) < 0.2
 
 
-def test_known_noise_is_bent_with_the_values():
-    rows = _sobol(25, 2)
+def test_known_noise_is_warped_with_the_values():
+    rows = sobol(25, 2)
     stderrs = torch.linspace(0.01, 0.02, 25)
-    surrogate = fit(rows, _hill(rows), stderrs, bendable=True)
+    surrogate = fit(rows, _hill(rows), stderrs, warpable=True)
     slopes = surrogate.units.slope(surrogate.gp.train_targets)
     torch.testing.assert_close(
         surrogate.gp.likelihood.noise_covar.noise.sqrt() * slopes, stderrs, rtol=1e-6, atol=1e-9
     )
 
 
-@pytest.mark.parametrize("values", [[2.0] * 8, [0.1 + 0.2, 0.3] * 4, list(range(BENDABLE - 1))])
-def test_equal_values_and_few_ones_are_not_bent(values):
+@pytest.mark.parametrize("values", [[2.0] * 8, [0.1 + 0.2, 0.3] * 4, list(range(WARPABLE - 1))])
+def test_equal_values_and_few_ones_are_not_warped(values):
     values = torch.tensor(values, dtype=torch.float64)
     n = len(values)
-    surrogate = fit(_sobol(n, 2), values, torch.full((n,), NAN), bendable=True)
+    surrogate = fit(sobol(n, 2), values, torch.full((n,), NAN), warpable=True)
     assert surrogate.units.power == 1
 
 
 def test_the_expected_improvement_is_in_the_values_units():
-    rows = _sobol(20, 2)
-    surrogate = fit(rows, 50 * _hill(rows), torch.full((20,), 0.5), bendable=True)
+    rows = sobol(20, 2)
+    surrogate = fit(rows, 50 * _hill(rows), torch.full((20,), 0.5), warpable=True)
     assert surrogate.units.power != 1
     place = torch.tensor([[0.42, 0.4]])
     improvement = LogNoisyImprovement(surrogate, torch.empty(0, 2), seed=0)
@@ -162,16 +154,16 @@ def test_the_expected_improvement_is_in_the_values_units():
         belief = surrogate.gp.posterior(torch.cat([rows, place]))
         draws = surrogate.units.restore(belief.rsample(torch.Size([20_000])).squeeze(-1))
     gains = (draws[:, 20] - draws[:, :20].amax(-1)).clamp_min(0).mean().item()
-    # To first order in the bend.
+    # To first order in the warp.
     assert ours == pytest.approx(gains, rel=0.3)
 
 
-def test_a_search_bends_its_value_and_no_constraint_and_nothing_that_changes():
+def test_a_search_warps_its_value_and_no_constraint_and_nothing_that_changes():
     space = Space({"x": Real(0, 1), "y": Real(0, 1)})
     powers = []
     for changing in (False, True):
         optimizer = Optimizer(space, changing=changing)
-        for number, row in enumerate(_sobol(20, 2).tolist()):
+        for number, row in enumerate(sobol(20, 2).tolist()):
             optimizer.tell(
                 Trial(number, dict(zip("xy", row, strict=True)), "finished",
                       _hill(torch.tensor(row)).item(), progress=0.5 if changing else None)
