@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from bayesft.drift.base import Drift
 from bayesft.drift.chip import Chip
-from bayesft.drift.compute import drift_parameters, drift_rows
-from bayesft.drift.stream import Reader, all_normals, windows
+from bayesft.drift.compute import CodedDrift, drift_parameters
+from bayesft.drift.stream import Reader, all_codes, windows
 
 # Of more numbers than this (64 MiB) no copy is made that can be done without.
 LARGE = 1 << 24
@@ -19,15 +19,15 @@ LARGE = 1 << 24
 class DriftingWeights:
     """The weights of a network that drift; as a context, lent to it in drifted form.
 
-    Inside the context the network's parameters look at memory of their own here,
-    which each draw fills; on leaving, whatever happened inside, they look at their
+    Inside the context each draw lets the network's parameters look at memory here, which
+    it has filled; on leaving, whatever happened inside, they look at their
     clean memory again. That was never written, so it is the same to the bit, which
     subtracting noise again would not give: in float32 about a fifth of the weights
     come back with another last bit.
 
     Of a small network the draws are computed several at a time, as rows of all weights,
-    and a chip's normals are made once for all sigmas. A large one, of more than `LARGE`
-    numbers, is *streamed*: the normals come in windows, anew for each sigma, and what
+    and a chip's codes are made once for all sigmas. A large one, of more than `LARGE`
+    numbers, is *streamed*: the codes come in windows, anew for each sigma, and what
     drifted goes straight to where the network looks. So there are the clean
     weights, the drifted ones, and little else. The numbers are the same either way.
 
@@ -38,7 +38,7 @@ class DriftingWeights:
 
     Attributes:
         names: of the drifting parameters, in the model's order.
-        count: how many numbers they hold, which is how many normals a draw takes.
+        count: how many numbers they hold, which is how many codes a draw takes.
         device: where they are.
         streamed: whether the network is a large one.
 
@@ -55,6 +55,7 @@ class DriftingWeights:
         self.names = tuple(parameters)
         self.drift = drift
         self.device = next(iter(parameters.values())).device
+        self._coded = CodedDrift(drift, self.device)
         self._parameters = list(parameters.values())
         self._clean = [parameter.data for parameter in self._parameters]
         self._sizes = [clean.numel() for clean in self._clean]
@@ -70,7 +71,9 @@ class DriftingWeights:
             self._row = torch.cat([clean.reshape(-1) for clean in self._clean])
         # New memory for each draw would cost as much as the drift.
         self._rows: Tensor | None = None
-        self._normals: Tensor | None = None
+        # What the parameters look at to see each row, made when it is first seen.
+        self._views: dict[int, list[Tensor]] = {}
+        self._codes: Tensor | None = None
 
     def draws(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[None]:
         """Give the network the weights of one draw after the other. Within the context alone.
@@ -80,13 +83,13 @@ class DriftingWeights:
         if self.streamed:
             for sigma in sigmas:
                 for chip in chips:
-                    self._drift(self._lent, self._windows(chip), sigma)
+                    self._drift(self._own, self._windows(chip), sigma)
                     torch.clear_autocast_cache()
                     yield
         else:
             for rows in self.rows(chips, sigmas):
-                for row in rows:
-                    self._write(row)
+                for number in range(len(rows)):
+                    self._show(number)
                     yield
 
     def rows(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[Tensor]:
@@ -96,15 +99,15 @@ class DriftingWeights:
             shape `(D, count)`, each row in the order of `names`; as it is until the
             next step.
         """
-        normals = None if self.streamed else self._normals_of(chips)
+        codes = None if self.streamed else self._codes_of(chips)
         for sigma in sigmas:
             rows = self._memory_of_rows(len(chips))
             if self._at_once:
                 with torch.inference_mode(False), torch.no_grad():
-                    drift_rows(self.drift, rows, self._row, normals, sigma)
+                    self._coded.into(rows, self._row, codes, sigma)
             else:
                 for k, chip in enumerate(chips):
-                    parts = self._windows(chip) if self.streamed else [normals[k]]
+                    parts = self._windows(chip) if self.streamed else [codes[k]]
                     self._drift(self._parts(rows[k]), parts, sigma)
             yield rows
 
@@ -118,49 +121,51 @@ class DriftingWeights:
         }
 
     def __enter__(self) -> "DriftingWeights":
+        # Memory for each parameter of another type than its part of a row, or of another
+        # memory format, which decides how a convolution is computed; of a large network
+        # for all.
         # A parameter cannot look at a tensor that was made for inference alone.
         with torch.inference_mode(False), torch.no_grad():
-            self._lent = self._memory_to_lend()
-        self._look_at(self._lent)
+            if self.streamed:
+                self._own = [torch.clone(clean) for clean in self._clean]
+                self._look_at(self._own)
+            else:
+                self._own = [
+                    None
+                    if (part.dtype, part.stride()) == (clean.dtype, clean.stride())
+                    else torch.clone(clean)
+                    for part, clean in zip(self._parts(self._row), self._clean, strict=True)
+                ]
         return self
 
     def __exit__(self, *error: object) -> None:
         self._look_at(self._clean)
-        del self._lent, self._written, self._elsewhere
+        self._views.clear()
+        del self._own
 
-    def _memory_to_lend(self) -> list[Tensor]:
-        self._written, self._elsewhere = None, []
-        if self.streamed:
-            return [torch.clone(clean) for clean in self._clean]
-        self._written = self._row.clone()
-        lent = []
-        for clean, values in zip(self._clean, self._parts(self._written), strict=True):
-            if values.dtype == clean.dtype and values.stride() == clean.stride():
-                lent.append(values)
-                continue
-            # Another type, or another memory format, which decides how a
-            # convolution is computed.
-            own = torch.clone(clean)
-            lent.append(own)
-            self._elsewhere.append((own, values))
-        return lent
+    def _show(self, number: int) -> None:
+        """Let the network look at a row."""
+        if number not in self._views:
+            with torch.inference_mode(False):
+                self._views[number] = self._parts(self._rows[number])
+        views = self._views[number]
+        with torch.no_grad():
+            for own, view in zip(self._own, views, strict=True):
+                if own is not None:
+                    own.copy_(view)
+        self._look_at(
+            [view if own is None else own for own, view in zip(self._own, views, strict=True)]
+        )
 
-    def _look_at(self, tensors: list[Tensor]) -> None:
+    def _look_at(self, tensors: Sequence[Tensor]) -> None:
         for parameter, tensor in zip(self._parameters, tensors, strict=True):
             parameter.data = tensor
-        torch.clear_autocast_cache()
-
-    def _write(self, row: Tensor) -> None:
-        with torch.no_grad():
-            self._written.copy_(row)
-            for drifted, values in self._elsewhere:
-                drifted.copy_(values)
         # Autocast keeps casted copies of parameters, and would go on with the old ones.
         torch.clear_autocast_cache()
 
-    def _drift(self, outs: Sequence[Tensor], normals: Iterable[Tensor], sigma: float) -> None:
+    def _drift(self, outs: Sequence[Tensor], codes: Iterable[Tensor], sigma: float) -> None:
         with torch.inference_mode(False), torch.no_grad():
-            drift_parameters(self.drift, outs, self._clean, Reader(normals), sigma)
+            drift_parameters(self._coded, outs, self._clean, Reader(codes), sigma)
 
     def _parts(self, row: Tensor) -> list[Tensor]:
         parts = row.split(self._sizes)
@@ -169,16 +174,15 @@ class DriftingWeights:
     def _windows(self, chip: Chip) -> Iterator[Tensor]:
         return windows(chip, self.count, self.device)
 
-    def _normals_of(self, chips: Sequence[Chip]) -> Tensor:
-        normals = all_normals(chips, self.count, self.device, memory=self._normals)
-        if self.device.type == "cpu":
-            self._normals = normals
-        return normals
+    def _codes_of(self, chips: Sequence[Chip]) -> Tensor:
+        self._codes = all_codes(chips, self.count, self.device, memory=self._codes)
+        return self._codes
 
     def _memory_of_rows(self, draws: int) -> Tensor:
         if self._rows is None or len(self._rows) != draws:
             # The old rows go before the new ones come.
             self._rows = None
+            self._views.clear()
             with torch.inference_mode(False):
                 self._rows = torch.empty(draws, self.count, dtype=self._type, device=self.device)
         return self._rows

@@ -18,8 +18,8 @@ class Chip:
     slices of one row, in the order of its drifting parameters, so two networks
     with the same parameters meet the same chip.
 
-    They are always made on the CPU, so that a chip is the same whatever device
-    the network is on.
+    They come from integers alone and a table of quantiles (see `noise`), so that a chip
+    is the same on every machine and device.
 
     Example:
         >>> net = nn.Linear(2, 1)

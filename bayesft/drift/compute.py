@@ -2,54 +2,98 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from bayesft.drift.base import Drift
+from bayesft.drift.quantiles import look_up, quantiles
 from bayesft.drift.stream import Reader
 
-# Weights of each draw whose drift is computed at once, so that what is in between
-# stays in the cache.
+# Weights whose drift is computed at once, so that what is in between stays in the cache.
 _BLOCK = 1 << 18
+# A curve's, and a few more.
+_TABLES = 32
 
 
-def drift_rows(drift: Drift, outs: Tensor, clean: Tensor, normals: Tensor, sigma: float) -> None:
-    """Write one row of drifted weights for each row of normals.
+class CodedDrift:
+    """A drift that reads codes in place of normals.
 
     Args:
-        drift: elementwise.
-        outs: shape `(draws, count)` or `(count,)`.
-        clean: shape `(count,)`, of the type of `outs`.
-        normals: of the shape of `outs`.
-        sigma: the strength.
+        drift: any.
+        device: where codes and weights are.
     """
-    blocks = [each.split(_BLOCK, -1) for each in (outs, clean, normals)]
-    for out, weight, normal in zip(*blocks, strict=True):
-        drift.into(out, weight.expand(normal.shape), normal, sigma)
+
+    def __init__(self, drift: Drift, device: torch.device) -> None:
+        self.drift = drift
+        self.device = device
+        self._tables: dict[tuple[float, torch.dtype], Tensor | None] = {}
+
+    def normals(self, codes: Tensor) -> Tensor:
+        """Return float32 normals of the codes' shape; the codes are contiguous."""
+        with torch.inference_mode(False):
+            normals = torch.empty(codes.shape, dtype=torch.float32, device=self.device)
+        look_up(quantiles(self.device), codes, normals)
+        return normals
+
+    def into(self, out: Tensor, weight: Tensor, codes: Tensor, sigma: float) -> None:
+        """Write drifted weights. Of an elementwise drift alone.
+
+        Args:
+            out: contiguous, of the shape of `codes` and the type of `weight`.
+            weight: of that shape, or of the shape of one row.
+            codes: contiguous.
+            sigma: the strength.
+        """
+        factors = self._factors(sigma, out.dtype)
+        if factors is None:
+            weight = weight.expand(codes.shape)
+            rows = max(1, _BLOCK // codes[0].numel()) if codes.ndim > 1 else _BLOCK
+            for part in zip(*(each.split(rows) for each in (out, weight, codes)), strict=True):
+                self.drift.into(*part[:2], self.normals(part[2]), sigma)
+        else:
+            look_up(factors, codes, out)
+            out.mul_(weight)
+
+    def _factors(self, sigma: float, dtype: torch.dtype) -> Tensor | None:
+        """Return the factor of each code, or None if it is not by a factor that weights drift.
+
+        Nor for the short types: their product is to be rounded once.
+        """
+        key = sigma, dtype
+        if key not in self._tables:
+            if len(self._tables) >= _TABLES:
+                self._tables.clear()
+            factors = None
+            if dtype in (torch.float32, torch.float64):
+                factors = self.drift.factor(quantiles(self.device), sigma)
+            self._tables[key] = factors if factors is None else factors.to(dtype)
+        return self._tables[key]
 
 
 def drift_parameters(
-    drift: Drift, outs: Sequence[Tensor], clean: Sequence[Tensor], normals: Reader, sigma: float
+    drift: CodedDrift, outs: Sequence[Tensor], clean: Sequence[Tensor], codes: Reader, sigma: float
 ) -> None:
     """Write the drifted weights of one draw, one parameter after the other.
 
     Of a drift that is not elementwise, and of parameters that are not one piece of
-    memory in their own order, a whole parameter's normals are held at a time.
+    memory in their own order, a whole parameter's codes are held at a time.
 
     Args:
         drift: any.
         outs: of the shapes of `clean`; of another type, what is written is rounded to it.
         clean: the parameters.
-        normals: of all parameters, in their order.
+        codes: of all parameters, in their order.
         sigma: the strength.
     """
     for out, weight in zip(outs, clean, strict=True):
         size = weight.numel()
         flat = weight.is_contiguous() and out.is_contiguous() and weight.dtype == out.dtype
-        if drift.elementwise and flat:
+        if drift.drift.elementwise and flat:
             start, out, weight = 0, out.view(-1), weight.view(-1)
-            for piece in normals.pieces(size):
+            for piece in codes.pieces(size):
                 part = slice(start, start + len(piece))
-                drift_rows(drift, out[part], weight[part], piece, sigma)
+                drift.into(out[part], weight[part], piece, sigma)
                 start = part.stop
         else:
-            out.copy_(drift(weight, normals.read(size).view(weight.shape), sigma))
+            normals = drift.normals(codes.read(size)).view(weight.shape)
+            out.copy_(drift.drift(weight, normals, sigma))

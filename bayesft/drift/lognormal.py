@@ -29,13 +29,10 @@ class LogNormalDrift(Drift):
     elementwise = True
 
     def __call__(self, weight: Tensor, normal: Tensor, sigma: float) -> Tensor:
-        return (weight * torch.exp(normal * sigma)).to(weight.dtype)
+        return (weight * self.factor(normal, sigma)).to(weight.dtype)
+
+    def factor(self, normal: Tensor, sigma: float) -> Tensor:
+        return torch.exp(normal * sigma)
 
     def gain(self, sigma: float) -> float:
         return math.exp(sigma**2 / 2)
-
-    def into(self, out: Tensor, weight: Tensor, normal: Tensor, sigma: float) -> None:
-        if out.dtype != torch.float32:
-            super().into(out, weight, normal, sigma)
-        else:
-            torch.mul(normal, sigma, out=out).exp_().mul_(weight)

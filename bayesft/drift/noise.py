@@ -1,85 +1,102 @@
-"""Where the numbers of a chip come from: standard normals, the same everywhere.
+"""Where the numbers of a chip come from: the same everywhere, each from its place alone.
 
-A row of normals is cut into blocks, each from a generator of its own, so that for a
-large network several threads share the work, no chip's numbers depend on another's,
-and some of a chip's numbers are made without the others. On one core a number takes
-3 ns. Reading slices of a stored table at random offsets takes a tenth of that, but the
-draws then have in common what the table has: where a score depends on sums over many
-weights, its mean was off by several times the stated error.
+A place's number is a hash of the chip and the place. So no number depends on another's
+having been made, on the number of threads or on the device: a GPU makes its own. It is a
+code, of 16 bits and seldom more, that stands for a standard normal (see `quantiles`). On
+one core a code takes 1 ns and looking its normal up another half, where PyTorch's own
+normals take 3.
+
+Reading slices of a stored table of normals at random offsets would take a tenth of
+that, but the draws then have in common what the table has: where a score depends on sums
+over many weights, its mean was off by several times the stated error. Codes have nothing in
+common: each number by itself is looked up.
+
+D    number of chips
+n    number of places
 """
 
-import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from bayesft.drift.quantiles import BINS, OUTER, look_up, quantiles
+from bayesft.drift.words import BITS, digest, keys_of, words, words_at
+
+# Places that are worked on at once: what is in between stays in a CPU's cache, and a GPU
+# is kept busy by few calls.
 BLOCK = 1 << 18
-# Below, threads cost more than they save.
-SMALLEST_SHARED = 1 << 20
+_GPU_BLOCK = 1 << 22
+# Of them each word makes four codes.
+CODE_BITS = 16
+LANES = BITS // CODE_BITS
 
 
-def seeded_generator(*words: int | str) -> torch.Generator:
-    """Return a fresh CPU generator, a function of `words` alone.
+def seeded_generator(*names: int | str) -> torch.Generator:
+    """Return a fresh CPU generator, a function of `names` alone.
 
-    Hashing makes neighbouring seeds and indices as independent as any others.
+    Neighbouring seeds and indices are as independent as any others.
     """
-    digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.Generator().manual_seed(digest(*names)[0] >> 1)
 
 
-def standard_normals(
-    seed: int, indices: Sequence[int], count: int, *, out: Tensor | None = None
-) -> Tensor:
+def standard_normals(seed: int, indices: Sequence[int], count: int) -> Tensor:
     """Return the normals of several chips, one row for each.
 
-    Row i is a function of `seed`, `indices[i]` and `count` alone: not of the other
-    rows, the number of threads, or any random state.
+    A number is a function of `seed`, its row's index and its place in the row alone.
 
     Args:
         seed: names the family of chips.
         indices: of the chips, D of them.
-        count: normals in each.
-        out: written and returned if given: float32, contiguous, of the result's shape.
+        count: n, normals in each.
 
     Returns:
-        float32, shape `(D, count)`, on the CPU.
+        float32, shape `(D, n)`, on the CPU.
     """
-    rows = out
-    if rows is None:
-        # The threads do not share the caller's mode, and the default device may be another.
-        with torch.inference_mode(False):
-            rows = torch.empty(len(indices), count, dtype=torch.float32, device="cpu")
-    fill_normals(rows, [(seed, index) for index in indices])
-    return rows
+    with torch.inference_mode(False), torch.no_grad():
+        codes = torch.empty(len(indices), count, dtype=torch.int32, device="cpu")
+        fill_codes(codes, [(seed, index) for index in indices])
+        normals = torch.empty(codes.shape, dtype=torch.float32, device="cpu")
+        look_up(quantiles(codes.device), codes, normals)
+    return normals
 
 
-def fill_normals(rows: Tensor, chips: Sequence[tuple[int, int]], *, start: int = 0) -> None:
-    """Write normals of several chips to `rows`, from the chips' number `start` on.
+def fill_codes(codes: Tensor, chips: Sequence[tuple[int, int]], *, start: int = 0) -> None:
+    """Write the codes of several chips, from their place `start` on.
 
     Args:
-        rows: float32, contiguous, shape `(D, n)`, on the CPU, not made in inference
-            mode. They end where a block of `BLOCK` or the chip does.
-        chips: seed and index of each.
-        start: a multiple of `BLOCK`.
+        codes: int32, shape `(D, n)`, on any device.
+        chips: seed and index of each, D of them.
+        start: a multiple of 4.
     """
-    first = start // BLOCK
-    blocks = [
-        (block, seeded_generator(seed, index, "weights", number))
-        for row, (seed, index) in zip(rows, chips, strict=True)
-        for number, block in enumerate(row.split(BLOCK), first)
-    ]
-    threads = min(torch.get_num_threads(), len(blocks))
-    if threads < 2 or rows.numel() < SMALLEST_SHARED:
-        for each in blocks:
-            _fill(each)
-    else:
-        # PyTorch fills one tensor on one core, and lets go of the interpreter meanwhile.
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(_fill, blocks))
+    keys = keys_of([digest(seed, index, "weights") for seed, index in chips], codes.device)
+    on_cpu = codes.device.type == "cpu"
+    refine, size = (_refine_few, BLOCK) if on_cpu else (_refine, _GPU_BLOCK)
+    rows = max(1, size // max(1, codes.shape[1]))
+    for block, chosen in zip(codes.split(rows), keys.split(rows), strict=True):
+        for number, part in enumerate(block.split(size, dim=1)):
+            first = start + number * size
+            part.copy_(_sixteen_bits(chosen[:, :2], first, part.shape[1])).bitwise_and_(BINS - 1)
+            refine(part, chosen[:, 2:], first)
 
 
-def _fill(block: tuple[Tensor, torch.Generator]) -> None:
-    numbers, generator = block
-    numbers.normal_(generator=generator)
+def _sixteen_bits(keys: Tensor, first: int, count: int) -> Tensor:
+    """Return int16, shape `(D, count)`, of the places from `first` on."""
+    found = words(keys, first // LANES, -(-count // LANES))
+    return found.view(torch.int16)[:, :count]
+
+
+def _refine(codes: Tensor, keys: Tensor, first: int) -> None:
+    """Replace codes of outer pieces by those of finer ones. Waits for no device."""
+    finer = _sixteen_bits(keys, first, codes.shape[1]).int().bitwise_and_(BINS - 1).add_(BINS)
+    codes.copy_(torch.where(codes < OUTER, finer, codes))
+
+
+def _refine_few(codes: Tensor, keys: Tensor, first: int) -> None:
+    """Do the same, but make the finer codes only where they are wanted. On the CPU."""
+    found = np.flatnonzero(codes.numpy().reshape(-1) < OUTER)
+    row, place = np.divmod(found, codes.shape[1])
+    word, lane = np.divmod(first + place, LANES)
+    finer = words_at(keys.numpy()[row], word) >> (CODE_BITS * lane).astype(np.uint64)
+    codes.numpy()[row, place] = BINS + (finer & np.uint64(BINS - 1)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""The normals of chips where a network is: all of them, or in windows for a large one."""
+"""The codes of chips where a network is: all of them, or in windows for a large one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -6,61 +6,57 @@ import torch
 from torch import Tensor
 
 from bayesft.drift.chip import Chip
-from bayesft.drift.noise import BLOCK, fill_normals
+from bayesft.drift.noise import BLOCK, fill_codes
 
-# Normals of a window, 16 MiB: enough blocks for the threads of a large machine.
+# Codes of a window, 16 MiB: enough for the threads of a large machine.
 WINDOW = 16 * BLOCK
+# The integers that codes are made with are not to be had everywhere.
+_MADE_ON = ("cpu", "cuda")
 
 
-def all_normals(
+def all_codes(
     chips: Sequence[Chip], count: int, device: torch.device, *, memory: Tensor | None = None
 ) -> Tensor:
-    """Return the normals of D chips, float32, shape `(D, count)`, on `device`.
+    """Return the codes of D chips, int32, shape `(D, count)`, on `device`.
 
     Args:
         chips: D of them.
-        count: normals of each.
-        device: where to have them; they are made on the CPU.
-        memory: what an earlier call returned, written again where it fits: on a CPU
-            new memory each time would cost more than the normals.
+        count: codes of each.
+        device: where to have them.
+        memory: what an earlier call returned, written again where it fits: new memory
+            each time would cost a CPU more than the codes.
     """
     shape = (len(chips), count)
-    if device.type != "cpu" or memory is None or memory.shape != shape:
-        memory = _host_memory(shape, device)
-    fill_normals(memory, [(chip.seed, chip.index) for chip in chips])
-    return memory.to(device, non_blocking=True)
+    if device.type not in _MADE_ON:
+        return all_codes(chips, count, torch.device("cpu")).to(device)
+    if memory is None or memory.shape != shape:
+        memory = _memory(shape, device)
+    fill_codes(memory, [(chip.seed, chip.index) for chip in chips])
+    return memory
 
 
 def windows(chip: Chip, count: int, device: torch.device) -> Iterator[Tensor]:
-    """Yield the normals of a chip in windows, made one by one, the last one shorter.
+    """Yield the codes of a chip in windows, made one by one, the last one shorter.
 
     Args:
         chip: whose.
         count: how many there are in all.
-        device: where to have them; a window there is as it is until the next one.
+        device: where to have them; a window is as it is until the next one.
     """
-    memory = None
+    memory = _memory((1, min(WINDOW, count)), device if device.type in _MADE_ON else "cpu")
     for start in range(0, count, WINDOW):
-        # The copy to a GPU may be under way when its memory is wanted again: PyTorch
-        # hands that out when it is free.
-        if memory is None or device.type != "cpu":
-            memory = _host_memory((1, min(WINDOW, count)), device)
         part = memory[:, : count - start]
-        fill_normals(part, [(chip.seed, chip.index)], start=start)
-        yield part[0].to(device, non_blocking=True)
+        fill_codes(part, [(chip.seed, chip.index)], start=start)
+        yield part[0].to(device)
 
 
-def _host_memory(shape: tuple[int, int], device: torch.device) -> Tensor:
-    # Threads that fill it do not share the caller's mode. In page-locked memory, a copy
-    # to a GPU waits for nothing.
+def _memory(shape: tuple[int, int], device: torch.device | str) -> Tensor:
     with torch.inference_mode(False):
-        return torch.empty(
-            shape, dtype=torch.float32, device="cpu", pin_memory=device.type == "cuda"
-        )
+        return torch.empty(shape, dtype=torch.int32, device=device)
 
 
 class Reader:
-    """Normals read from the first to the last, whatever windows they come in.
+    """Codes read from the first to the last, whatever windows they come in.
 
     Args:
         windows: 1-d, at least one; each may be overwritten when the next is taken.
@@ -71,7 +67,7 @@ class Reader:
         self._rest = next(self._windows)
 
     def pieces(self, count: int) -> Iterator[Tensor]:
-        """Yield the next `count` normals in pieces, each as it is until the next one."""
+        """Yield the next `count` codes in pieces, each as it is until the next one."""
         while count:
             if len(self._rest) == 0:
                 self._rest = next(self._windows)
@@ -80,7 +76,7 @@ class Reader:
             yield piece
 
     def read(self, count: int) -> Tensor:
-        """Return the next `count` normals in one tensor, as it is until the next call."""
+        """Return the next `count` codes in one tensor, as it is until the next call."""
         if count <= len(self._rest):
             return self._take(count)
         whole, filled = self._rest.new_empty(count), 0

@@ -1,4 +1,4 @@
-"""A large network's drift is streamed: in windows of normals, and the same to the bit."""
+"""A large network's drift is streamed: in windows of codes, and the same to the bit."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from torch import nn
 from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, apply, drifted, standard_normals
 from bayesft.drift import stream as streaming
 from bayesft.drift.noise import BLOCK
+from bayesft.drift.quantiles import quantiles
 from bayesft.drift.stream import Reader, windows
 
 CPU = torch.device("cpu")
@@ -111,7 +112,7 @@ def test_draws_and_rows_are_the_same_to_the_bit(monkeypatch, change, drift):
 
 
 def test_a_draw_is_read_again_after_another(monkeypatch):
-    """The normals of a sigma are made anew, and no draw leaves anything to the next."""
+    """The codes of a sigma are made anew, and no draw leaves anything to the next."""
     stream_all(monkeypatch)
     model, chips = network("none"), [Chip(0, 0), Chip(0, 1)]
     with DriftingWeights(model, LogNormalDrift()) as weights:
@@ -121,15 +122,15 @@ def test_a_draw_is_read_again_after_another(monkeypatch):
     assert not alike(draws[0], draws[1])
 
 
-def test_a_small_networks_normals_serve_every_sigma(monkeypatch):
+def test_a_small_networks_codes_serve_every_sigma(monkeypatch):
     """Of a small network they cost more than the rest."""
-    made, fill = [], streaming.fill_normals
+    made, fill = [], streaming.fill_codes
 
     def counted(rows, chips):
         made.append(len(chips))
         fill(rows, chips)
 
-    monkeypatch.setattr(streaming, "fill_normals", counted)
+    monkeypatch.setattr(streaming, "fill_codes", counted)
     with DriftingWeights(nn.Linear(3, 2), LogNormalDrift()) as weights:
         assert not weights.streamed
         assert len(list(weights.draws([Chip(0, 0), Chip(0, 1)], [0.3, 0.6, 0.9]))) == 6
@@ -180,11 +181,12 @@ def test_under_inference_mode(monkeypatch, drift):
 
 
 @pytest.mark.parametrize("count", [1, 1000, BLOCK, 2 * BLOCK + 5, 5 * BLOCK])
-def test_windows_are_the_chips_normals(monkeypatch, count):
+def test_windows_are_the_chips_codes(monkeypatch, count):
     monkeypatch.setattr(streaming, "WINDOW", 2 * BLOCK)
     parts = [part.clone() for part in windows(Chip(7, 11), count, CPU)]
     assert max(map(len, parts)) <= 2 * BLOCK
-    assert torch.equal(torch.cat(parts), standard_normals(7, [11], count)[0])
+    normals = quantiles(CPU)[torch.cat(parts).long()]
+    assert torch.equal(normals, standard_normals(7, [11], count)[0])
 
 
 def test_a_reader_gives_every_number_once_and_in_order():

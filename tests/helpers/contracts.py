@@ -68,6 +68,16 @@ class DriftContract:
         alone = [drift(w, z, 0.6) for w, z in zip(weight, normal, strict=True)]
         torch.testing.assert_close(torch.stack(alone), whole)
 
+    def test_by_a_factor_it_is_the_same(self):
+        drift, generator = self.make(), torch.Generator().manual_seed(0)
+        weight, normal = torch.randn(2, 40, generator=generator)
+        factor = drift.factor(normal, 0.6)
+        if factor is None:
+            return
+        assert drift.elementwise
+        assert (factor.shape, factor.dtype) == (normal.shape, torch.float32)
+        assert torch.equal(weight * factor, drift(weight, normal, 0.6))
+
     def test_it_comes_off_a_network_to_the_bit(self):
         model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
         before = {name: value.clone() for name, value in model.state_dict().items()}

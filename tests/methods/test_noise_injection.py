@@ -141,7 +141,7 @@ def test_it_helps_under_the_drift_that_it_trained_under(tmp_path):
             **settings,
         )
         trainer(tmp_path, max_epochs=15).fit(module, data)
-        curves.append(evaluate(module, data.val_dataloader(), DRIFT, [0.8], 100, seed=5))
+        curves.append(evaluate(module, data.val_dataloader(), DRIFT, [0.8], 400, seed=5))
     assert curves[1].mean > curves[0].mean + 4 * (curves[0].stderr + curves[1].stderr)
 
 
