@@ -26,6 +26,8 @@ class CodedDrift:
     def __init__(self, drift: Drift, device: torch.device) -> None:
         self.drift = drift
         self.device = device
+        # A class that only says anew what happens to a weight does not mean its parent's factor.
+        self._by_factor = _depth(drift, "factor") <= _depth(drift, "__call__")
         self._tables: dict[tuple[float, torch.dtype], Tensor | None] = {}
 
     def normals(self, codes: Tensor) -> Tensor:
@@ -64,10 +66,15 @@ class CodedDrift:
             if len(self._tables) >= _TABLES:
                 self._tables.clear()
             factors = None
-            if dtype in (torch.float32, torch.float64):
+            if self._by_factor and dtype in (torch.float32, torch.float64):
                 factors = self.drift.factor(quantiles(self.device), sigma)
             self._tables[key] = factors if factors is None else factors.to(dtype)
         return self._tables[key]
+
+
+def _depth(drift: Drift, method: str) -> int:
+    """Return how many classes above the drift's own the method is written."""
+    return next(k for k, kind in enumerate(type(drift).__mro__) if method in vars(kind))
 
 
 def drift_parameters(

@@ -1,0 +1,66 @@
+"""Drift by looked-up factors is drift as its class says."""
+
+import pytest
+import torch
+from torch import nn
+
+from bayesft.drift import Chip, Drift, DriftingWeights, LogNormalDrift, drifted
+
+SIGMA = 0.7
+
+
+class Halved(LogNormalDrift):
+    """Says anew what happens to a weight, and nothing of factors."""
+
+    def __call__(self, weight, normal, sigma):
+        return (super().__call__(weight, normal, sigma) + weight) / 2
+
+
+class Shifted(Drift):
+    """Not by a factor."""
+
+    elementwise = True
+
+    def __call__(self, weight, normal, sigma):
+        return (weight + sigma * normal).to(weight.dtype)
+
+
+class Gained(Shifted):
+    """By a factor, above a class that is not."""
+
+    def __call__(self, weight, normal, sigma):
+        return (weight * self.factor(normal, sigma)).to(weight.dtype)
+
+    def factor(self, normal, sigma):
+        return 1 + sigma * normal
+
+
+@pytest.mark.parametrize("drift", [LogNormalDrift(), Halved(), Shifted(), Gained()])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_networks_weights_are_what_the_class_says(drift, dtype):
+    torch.manual_seed(0)
+    # More than one block, so that pieces are put together.
+    model = nn.Sequential(nn.Linear(700, 500), nn.Linear(500, 3)).to(dtype)
+    clean = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    normals = Chip(1, 2).normals(clean)
+    with drifted(model, drift, SIGMA, Chip(1, 2)):
+        for name, weight in model.named_parameters():
+            assert torch.equal(weight, drift(clean[name], normals[name], SIGMA)), name
+
+
+def test_a_factor_is_computed_once_for_each_strength():
+    """Whatever the number of weights and of chips."""
+    sizes = []
+
+    class Counted(LogNormalDrift):
+        def factor(self, normal, sigma):
+            sizes.append(normal.numel())
+            return super().factor(normal, sigma)
+
+        def __call__(self, weight, normal, sigma):
+            return (weight * self.factor(normal, sigma)).to(weight.dtype)
+
+    with DriftingWeights(nn.Linear(300, 200), Counted()) as weights:
+        for _ in range(3):
+            assert len(list(weights.draws([Chip(0, 0), Chip(0, 1)], [0.3, 0.6]))) == 4
+    assert sizes == [1 << 17, 1 << 17]
