@@ -14,6 +14,9 @@ from bayesft.drift.stream import Reader, all_codes, windows
 
 # Of more numbers than this (64 MiB) no copy is made that can be done without.
 LARGE = 1 << 24
+# Numbers between which a row may begin, so that all rows lie in memory alike: how a product
+# is computed, and rounded, can depend on that.
+_ALIGNED = 16
 
 
 class DriftingWeights:
@@ -67,13 +70,17 @@ class DriftingWeights:
         # Many draws are then a few calls, where neither the drift nor the types tell one
         # weight's tensor from another's.
         self._at_once = drift.elementwise and len(types) == 1 and not self.streamed
+        self._width = -(-self.count // _ALIGNED) * _ALIGNED
         if not self.streamed:
-            self._row = torch.cat([clean.reshape(-1) for clean in self._clean])
+            row = torch.cat([clean.reshape(-1) for clean in self._clean])
+            self._row = nn.functional.pad(row, (0, self._width - self.count))
         # New memory for each draw would cost as much as the drift.
         self._rows: Tensor | None = None
-        # What the parameters look at to see each row, made when it is first seen.
-        self._views: dict[int, list[Tensor]] = {}
         self._codes: Tensor | None = None
+        # What the parameters look at to see each row, made when it is first seen, and of
+        # which rows.
+        self._views: dict[int, list[Tensor]] = {}
+        self._viewed: Tensor | None = None
 
     def draws(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[None]:
         """Give the network the weights of one draw after the other. Within the context alone.
@@ -87,21 +94,28 @@ class DriftingWeights:
                     torch.clear_autocast_cache()
                     yield
         else:
-            for rows in self.rows(chips, sigmas):
+            for rows in self._filled(chips, sigmas):
                 for number in range(len(rows)):
-                    self._show(number)
+                    self._show(rows, number)
                     yield
 
     def rows(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[Tensor]:
-        """Yield the drifted weights of D chips at each sigma; the network keeps what it has.
+        """Yield the drifted weights of D chips at each sigma, which the network need not have.
+
+        If it looks at rows that `draws` gave it, these may be written again.
 
         Yields:
             shape `(D, count)`, each row in the order of `names`; as it is until the
             next step.
         """
+        for rows in self._filled(chips, sigmas):
+            yield rows[:, : self.count]
+
+    def _filled(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[Tensor]:
+        """Yield the same, with what lies between the rows."""
+        rows = self._memory_of_rows(len(chips))
         codes = None if self.streamed else self._codes_of(chips)
         for sigma in sigmas:
-            rows = self._memory_of_rows(len(chips))
             if self._at_once:
                 with torch.inference_mode(False), torch.no_grad():
                     self._coded.into(rows, self._row, codes, sigma)
@@ -140,14 +154,16 @@ class DriftingWeights:
 
     def __exit__(self, *error: object) -> None:
         self._look_at(self._clean)
-        self._views.clear()
+        self._viewed, self._views = None, {}
         del self._own
 
-    def _show(self, number: int) -> None:
+    def _show(self, rows: Tensor, number: int) -> None:
         """Let the network look at a row."""
+        if self._viewed is not rows:
+            self._viewed, self._views = rows, {}
         if number not in self._views:
             with torch.inference_mode(False):
-                self._views[number] = self._parts(self._rows[number])
+                self._views[number] = self._parts(rows[number])
         views = self._views[number]
         with torch.no_grad():
             for own, view in zip(self._own, views, strict=True):
@@ -168,23 +184,25 @@ class DriftingWeights:
             drift_parameters(self._coded, outs, self._clean, Reader(codes), sigma)
 
     def _parts(self, row: Tensor) -> list[Tensor]:
-        parts = row.split(self._sizes)
+        parts = row[: self.count].split(self._sizes)
         return [part.view(clean.shape) for part, clean in zip(parts, self._clean, strict=True)]
 
     def _windows(self, chip: Chip) -> Iterator[Tensor]:
         return windows(chip, self.count, self.device)
 
     def _codes_of(self, chips: Sequence[Chip]) -> Tensor:
-        self._codes = all_codes(chips, self.count, self.device, memory=self._codes)
+        self._codes = all_codes(chips, self._width, self.device, memory=self._codes)
         return self._codes
 
     def _memory_of_rows(self, draws: int) -> Tensor:
         if self._rows is None or len(self._rows) != draws:
-            # The old rows go before the new ones come.
-            self._rows = None
-            self._views.clear()
+            # The old rows and codes go before the new ones come.
+            if self._viewed is not None:
+                self._look_at(self._clean)
+            self._viewed, self._views = None, {}
+            self._rows = self._codes = None
             with torch.inference_mode(False):
-                self._rows = torch.empty(draws, self.count, dtype=self._type, device=self.device)
+                self._rows = torch.empty(draws, self._width, dtype=self._type, device=self.device)
         return self._rows
 
 

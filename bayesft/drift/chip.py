@@ -19,7 +19,7 @@ class Chip:
     with the same parameters meet the same chip.
 
     They come from integers alone and a table of quantiles (see `noise`), so that a chip
-    is the same on every machine and device.
+    is the same on every machine and device, but perhaps for the last bit of a rare number.
 
     Example:
         >>> net = nn.Linear(2, 1)

@@ -49,7 +49,7 @@ class CodedDrift:
         factors = self._factors(sigma, out.dtype)
         if factors is None:
             weight = weight.expand(codes.shape)
-            rows = max(1, _BLOCK // codes[0].numel()) if codes.ndim > 1 else _BLOCK
+            rows = max(1, _BLOCK // max(1, codes[0].numel())) if codes.ndim > 1 else _BLOCK
             for part in zip(*(each.split(rows) for each in (out, weight, codes)), strict=True):
                 self.drift.into(*part[:2], self.normals(part[2]), sigma)
         else:

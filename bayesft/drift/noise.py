@@ -70,6 +70,8 @@ def fill_codes(codes: Tensor, chips: Sequence[tuple[int, int]], *, start: int = 
         chips: seed and index of each, D of them.
         start: a multiple of 4.
     """
+    if not chips:
+        return
     keys = keys_of([digest(seed, index, "weights") for seed, index in chips], codes.device)
     on_cpu = codes.device.type == "cpu"
     refine, size = (_refine_few, BLOCK) if on_cpu else (_refine, _GPU_BLOCK)

@@ -32,9 +32,10 @@ def digest(*names: int | str) -> tuple[int, int, int, int]:
 
 
 def keys_of(digests: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Return words as int64, shape `(D, number of words)`, on `device`."""
+    """Return words as int64, shape `(D, number of words)`, on `device`; D at least 1."""
     signed = [[_signed(word) for word in each] for each in digests]
-    return torch.tensor(signed, device="cpu").to(device, non_blocking=True)
+    keys = torch.tensor(signed, dtype=torch.int64, device="cpu")
+    return keys.to(device, non_blocking=True)
 
 
 def words(keys: Tensor, first: int, count: int) -> Tensor:

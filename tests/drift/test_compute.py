@@ -64,3 +64,39 @@ def test_a_factor_is_computed_once_for_each_strength():
         for _ in range(3):
             assert len(list(weights.draws([Chip(0, 0), Chip(0, 1)], [0.3, 0.6]))) == 4
     assert sizes == [1 << 17, 1 << 17]
+
+
+def test_a_draws_outputs_do_not_depend_on_its_row():
+    """To the bit: how a product is rounded can depend on where its factors lie in memory."""
+    torch.manual_seed(0)
+    model, image = nn.Sequential(nn.Linear(784, 33), nn.Linear(33, 10)), torch.rand(1, 784)
+    chips = [Chip(0, k) for k in range(9)]
+    with torch.no_grad():
+        with DriftingWeights(model, LogNormalDrift()) as weights:
+            together = [model(image).clone() for _ in weights.draws(chips, [SIGMA])]
+        for chip, found in zip(chips, together, strict=True):
+            with drifted(model, LogNormalDrift(), SIGMA, chip):
+                assert torch.equal(model(image), found)
+
+
+def test_draws_of_other_numbers_of_chips_may_take_turns():
+    torch.manual_seed(0)
+    model, chips = nn.Linear(5, 3), [Chip(0, k) for k in range(5)]
+
+    def seen(draws):
+        next(draws)
+        return model.weight.detach().clone()
+
+    with DriftingWeights(model, LogNormalDrift()) as weights:
+        expected = [model.weight.detach().clone() for _ in weights.draws(chips, [SIGMA])]
+        two, three = weights.draws(chips[:2], [SIGMA]), weights.draws(chips[2:], [SIGMA])
+        found = [seen(draws) for draws in (two, three, two, three, three)]
+    for number, weight in zip((0, 2, 1, 3, 4), found, strict=True):
+        assert torch.equal(weight, expected[number])
+
+
+def test_parameters_without_numbers():
+    model = nn.ParameterList([torch.empty(0, 3)])
+    for drift in (LogNormalDrift(), Shifted()):
+        with drifted(model, drift, SIGMA, Chip(0, 0)):
+            assert model[0].shape == (0, 3)

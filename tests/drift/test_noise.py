@@ -143,6 +143,10 @@ def test_the_callers_state_is_neither_used_nor_touched(count):
         torch.set_default_dtype(torch.float32)
 
 
+def test_no_chips_have_no_numbers():
+    assert standard_normals(0, [], 5).shape == (0, 5)
+
+
 def test_the_pieces_make_a_normal_distribution():
     table = quantiles(CPU)
     assert table[:OUTER].isnan().all()
