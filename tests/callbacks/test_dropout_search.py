@@ -235,6 +235,8 @@ run.fit(module, digits())
 trials = [[trial.params, trial.value] for trial in callback.search.trials]
 with open(f"{sys.argv[1]}/rank{run.global_rank}.json", "w") as file:
     json.dump([trials, module.dropout, [p.sum().item() for p in module.parameters()]], file)
+# Else its threads may still run when the interpreter is gone, which ends a process by a signal.
+torch.distributed.destroy_process_group()
 """
 
 
