@@ -56,7 +56,6 @@ class DriftingWeights:
     def __init__(self, model: nn.Module, drift: Drift) -> None:
         parameters = drift.parameters(model)
         self.names = tuple(parameters)
-        self.drift = drift
         self.device = next(iter(parameters.values())).device
         self._coded = CodedDrift(drift, self.device)
         self._parameters = list(parameters.values())

@@ -58,7 +58,7 @@ def test_half_precision_is_honoured(backend):
 
 @pytest.mark.parametrize("backend", ["in_place", "vmap"])
 def test_a_large_network_has_the_same_scores(monkeypatch, backend):
-    """As if it were large, whose normals come in windows."""
+    """As if it were large, whose codes come in windows."""
     model, data = setting()
     settings = {"draws": 8, "images_per_draw": 16, "score": confidence, "backend": backend}
     curves = []

@@ -10,9 +10,9 @@ from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends.base import Reduce
 from bayesft.robustness.score import Score
 
-# Normals whose drift is computed at once: few calls for a small network, and they stay
+# Weights whose drift is computed at once: few calls for a small network, and they stay
 # in the cache.
-_NORMALS = 1 << 18
+_WEIGHTS = 1 << 18
 _DRAWS = 32
 
 
@@ -41,4 +41,4 @@ class InPlace:
         return torch.stack(kept).unflatten(0, (len(sigmas), len(batches))).transpose(0, 1)
 
     def chunk(self, batch: Any) -> int:
-        return max(1, min(_DRAWS, _NORMALS // self.weights.count))
+        return max(1, min(_DRAWS, _WEIGHTS // self.weights.count))

@@ -16,7 +16,7 @@ from bayesft.robustness.score import Score
 _CPU_BYTES = 1 << 24
 # Of the memory that is free on a GPU.
 _GPU_SHARE = 0.25
-# Normals and weights, or weights alone.
+# Codes and weights, or weights alone.
 _COPIES = 2
 _COPIES_STREAMED = 1
 
