@@ -1,10 +1,11 @@
 """What an evaluation under drift costs, against plain forward passes and a plain loop.
 
     python benchmarks/drift_evaluation.py --data-dir data --json ratios.json
+    python benchmarks/drift_evaluation.py --data-dir data --device cuda
 
 Everything is measured in this one run, side by side; ratios of medians are printed.
 
-  a  plain forward passes of the same images, in memory, without drift: the floor
+  a  plain forward passes of the same images, in the device's memory, without drift: the floor
   b  a plain loop: reload the state dict, multiply by exp(Normal.sample()), pass over
      the whole validation set; 20 draws
   c  `evaluate` at equal work: as many draws, images and sigmas as a has batches
@@ -45,40 +46,50 @@ CURVE_SIGMAS = [round(0.1 * i, 1) for i in range(16)]
 PASSES = 20
 REPETITIONS = 200
 HUGE = 20_000
-# On a CPU the fastest per image, for b as well.
-BATCH = 100
+# The fastest per image, for b as well.
+BATCH = {"cpu": 100, "cuda": 10_000}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data-dir", default="data", help="holds MNIST, or will (torchvision's)")
+    parser.add_argument("--device", default="cpu", choices=sorted(BATCH))
     parser.add_argument("--json", type=Path, help="write the ratios to this file")
     arguments = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*(many workers|LeafSpec).*")
+    device = torch.device(arguments.device)
+    if device.type == "cuda":
+        print(torch.cuda.get_device_name(device), end=", ")
     print(f"{processor()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
 
     data = MNISTDataModule(data_dir=arguments.data_dir, image_size=28, val_size=5000)
     data.prepare_data()
     data.setup()
-    lenet5, mlp = trained(LeNet5, data), trained(MLP, data)
+    lenet5, mlp = (trained(network, data).to(device) for network in (LeNet5, MLP))
     resnet18 = torchvision.models.resnet18(num_classes=10)
     resnet18.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     resnet18.maxpool = nn.Identity()
+    resnet18.to(device)
     pictures = TensorDataset(torch.rand(512, 3, 32, 32), torch.randint(0, 10, (512,)))
 
     ratios = {}
+    # Images are in the device's memory for all alike.
+    test_set, pictures = (
+        TensorDataset(*(part.to(device) for part in each.tensors))
+        for each in (data.test_set, pictures)
+    )
     print("c over a, equal work")
     for name, network, images, draws, size, repeats in (
-        ("lenet5", lenet5, data.test_set, 100, 100, 9),
-        ("mlp", mlp, data.test_set, 100, 100, 25),
+        ("lenet5", lenet5, test_set, 100, 100, 9),
+        ("mlp", mlp, test_set, 100, 100, 25),
         ("resnet18", resnet18, pictures, 8, 64, 3),
     ):
         ratios[f"{name}_over_floor"] = over_floor(network, images, draws, size, repeats)
         print(f"  {name:9} {draws} draws x {size} images   {ratios[f'{name}_over_floor']:.3f}")
-    ratios |= equal_error(lenet5, data.test_set)
-    ratios |= coverage(lenet5, data.test_set)
-    ratios |= whole_curve(lenet5, data.test_set)
+    ratios |= equal_error(lenet5, test_set)
+    ratios |= coverage(lenet5, test_set)
+    ratios |= whole_curve(lenet5, test_set)
     if arguments.json:
         arguments.json.write_text(json.dumps(ratios, indent=1) + "\n")
 
@@ -88,17 +99,19 @@ def over_floor(
 ) -> float:
     """Return c over a: the median of ratios of neighbours in time."""
     network.eval()
+    device = device_of(network)
     shuffled = torch.randperm(len(images))
     batches = [images[shuffled[torch.arange(k * size, (k + 1) * size) % len(images)]][0]
                for k in range(draws)]  # fmt: skip
     plain = partial(forward_passes, network, batches)
     ratios = []
     plain()
+    evaluate(network, images, DRIFT, [SIGMA], draws, images_per_draw=size)
     for seed in range(repeats):
         ours = partial(
             evaluate, network, images, DRIFT, [SIGMA], draws, images_per_draw=size, seed=seed
         )
-        floor, taken = seconds(plain), seconds(ours)
+        floor, taken = seconds(plain, device), seconds(ours, device)
         ratios.append(taken / floor)
     return statistics.median(ratios)
 
@@ -115,7 +128,7 @@ def equal_error(network: nn.Module, images: TensorDataset) -> dict[str, float]:
             evaluate, network, images, DRIFT, [SIGMA], target_stderr=target, seed=seed,
             score=counted,
         )  # fmt: skip
-        times.append(seconds(ours, curves))
+        times.append(seconds(ours, device_of(network), curves))
     # The first one also builds what later ones find.
     times, means = times[1:], torch.tensor([curve.mean for curve in curves])
     loop_images, loop_time = PASSES * len(images), statistics.median(t for _, t in loops)
@@ -150,14 +163,16 @@ def coverage(network: nn.Module, images: TensorDataset) -> dict[str, float]:
 
 def whole_curve(network: nn.Module, images: TensorDataset) -> dict[str, float]:
     """Return the time of a curve of 16 sigmas over that of 20 plain passes."""
-    batches = images.tensors[0].split(BATCH)
+    device = device_of(network)
+    batches = images.tensors[0].split(BATCH[device.type])
+    forward_passes(network, batches)
     ratios, curves = [], []
     for seed in range(3):
-        passes = PASSES * seconds(partial(forward_passes, network, batches))
+        passes = seconds(partial(forward_passes, network, batches * PASSES), device)
         ours = partial(
             evaluate, network, images, DRIFT, CURVE_SIGMAS, target_stderr=0.01, seed=seed
         )
-        ratios.append(seconds(ours, curves) / passes)
+        ratios.append(seconds(ours, device, curves) / passes)
     points = curves[-1].points
     ratio = statistics.median(ratios)
     print(f"\na curve of {len(points)} sigmas, largest standard error "
@@ -169,21 +184,27 @@ def whole_curve(network: nn.Module, images: TensorDataset) -> dict[str, float]:
 
 def plain_loop(network: nn.Module, images: TensorDataset, seed: int) -> tuple[Tensor, float]:
     """Return the score of each of 20 draws on all images, and the seconds taken."""
+    device = device_of(network)
     clean = {name: value.clone() for name, value in network.state_dict().items()}
-    batches = list(zip(*(part.split(BATCH) for part in images.tensors), strict=True))
+    parts = [part.split(BATCH[device.type]) for part in images.tensors]
+    batches = list(zip(*parts, strict=True))
+    normal = Normal(torch.tensor(0.0, device=device), SIGMA)
     torch.manual_seed(seed)
     network.eval()
     scores = []
+    forward_passes(network, parts[0])
+    wait_for(device)
     started = time.perf_counter()
     with torch.no_grad():
         for _ in range(PASSES):
             network.load_state_dict(clean)
             for parameter in network.parameters():
-                parameter.mul_(Normal(0.0, SIGMA).sample(parameter.shape).exp())
+                parameter.mul_(normal.sample(parameter.shape).exp())
             correct = [(network(x).argmax(1) == y).sum() for x, y in batches]
             scores.append(sum(correct) / len(images))
         network.load_state_dict(clean)
-    return torch.stack(scores), time.perf_counter() - started
+    wait_for(device)
+    return torch.stack(scores).cpu(), time.perf_counter() - started
 
 
 @torch.no_grad()
@@ -203,9 +224,22 @@ class Counted:
         return accuracy(model, batch)
 
 
-def seconds(work: Callable[[], Curve | None], results: list | None = None) -> float:
+def device_of(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
+
+
+def wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(
+    work: Callable[[], Curve | None], device: torch.device, results: list | None = None
+) -> float:
+    wait_for(device)
     started = time.perf_counter()
     result = work()
+    wait_for(device)
     taken = time.perf_counter() - started
     if results is not None:
         results.append(result)

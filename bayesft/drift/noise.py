@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayesft.drift import fused
 from bayesft.drift.quantiles import BINS, OUTER, look_up, quantiles
 from bayesft.drift.words import BITS, digest, keys_of, words, words_at
 
@@ -73,6 +74,8 @@ def fill_codes(codes: Tensor, chips: Sequence[tuple[int, int]], *, start: int = 
     if not chips:
         return
     keys = keys_of([digest(seed, index, "weights") for seed, index in chips], codes.device)
+    if codes.device.type == "cuda" and fused.fill(codes, keys, start):
+        return
     on_cpu = codes.device.type == "cpu"
     refine, size = (_refine_few, BLOCK) if on_cpu else (_refine, _GPU_BLOCK)
     rows = max(1, size // max(1, codes.shape[1]))

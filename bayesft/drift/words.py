@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 BITS = 64
-_STEP = 0x9E3779B97F4A7C15
-_ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
-_LAST = 31
+STEP = 0x9E3779B97F4A7C15
+ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+LAST = 31
 
 
 def digest(*names: int | str) -> tuple[int, int, int, int]:
@@ -49,7 +49,7 @@ def words(keys: Tensor, first: int, count: int) -> Tensor:
     Returns:
         int64, shape `(D, W)`, on the keys' device.
     """
-    starts = keys[:, :1] + _signed(first * _STEP)
+    starts = keys[:, :1] + _signed(first * STEP)
     steps = _kept_steps(count) if keys.device.type == "cpu" else _steps(count, keys.device)
     return _hashed(steps + starts, keys[:, 1:])
 
@@ -65,20 +65,20 @@ def words_at(keys: np.ndarray, places: np.ndarray) -> np.ndarray:
         uint64, shape `(D,)`.
     """
     first, second = keys.view(np.uint64).T
-    numbers = places.view(np.uint64) * np.uint64(_STEP) + first
-    (shift, factor), (next_shift, next_factor) = _ROUNDS
+    numbers = places.view(np.uint64) * np.uint64(STEP) + first
+    (shift, factor), (next_shift, next_factor) = ROUNDS
     numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor) ^ second
     numbers = (numbers ^ (numbers >> np.uint64(next_shift))) * np.uint64(next_factor)
-    return numbers ^ (numbers >> np.uint64(_LAST))
+    return numbers ^ (numbers >> np.uint64(LAST))
 
 
 def _hashed(numbers: Tensor, keys: Tensor) -> Tensor:
     """Hash int64 numbers in place; overflow is meant."""
-    (shift, factor), (next_shift, next_factor) = _ROUNDS
+    (shift, factor), (next_shift, next_factor) = ROUNDS
     spare = torch.empty_like(numbers)
     _fold(numbers, shift, spare).mul_(_signed(factor)).bitwise_xor_(keys)
     _fold(numbers, next_shift, spare).mul_(_signed(next_factor))
-    return _fold(numbers, _LAST, spare)
+    return _fold(numbers, LAST, spare)
 
 
 def _fold(numbers: Tensor, shift: int, spare: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def _fold(numbers: Tensor, shift: int, spare: Tensor) -> Tensor:
 
 
 def _steps(count: int, device: torch.device) -> Tensor:
-    return torch.arange(count, dtype=torch.int64, device=device) * _signed(_STEP)
+    return torch.arange(count, dtype=torch.int64, device=device) * _signed(STEP)
 
 
 # Few lengths come up in an evaluation, none of them above a block's.

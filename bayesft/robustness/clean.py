@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bayesft.errors import SettingError
-from bayesft.robustness.images import batch_length, to_device
+from bayesft.robustness.batches import batch_length, to_device
 from bayesft.robustness.montecarlo import undisturbed
 from bayesft.robustness.score import Score, accuracy
 

@@ -1,6 +1,6 @@
 """Which images each draw is scored on."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,9 +22,13 @@ from torch.utils.data import (
 
 from bayesft.drift import seeded_generator
 from bayesft.errors import SettingError
+from bayesft.robustness.batches import batch_length, element, is_listed, mapped
 
+# As long as a CPU's cache holds them; a GPU is kept busy by few calls.
 _BATCHES_AT_ONCE = 4
-_CONTAINERS = (Tensor, Mapping, tuple, list)
+_GPU_BATCHES_AT_ONCE = 64
+# Of the memory that is free on a GPU, what a set of images may take.
+_GPU_SHARE = 0.25
 
 
 def draw_indices(
@@ -62,27 +66,40 @@ class ImagePool:
     """A set of images that batches can be taken from by index.
 
     Args:
-        batches: a DataLoader (the images that its sampler may choose, its collation
-            and its workers are used, its order is not), a map-style data set, or any
-            iterable of batches, which is held in memory.
+        batches: a DataLoader (the images that its sampler may choose, its collation,
+            its workers and its `pin_memory` are used, its order is not), a map-style data
+            set, or any iterable of batches, which is held in memory.
+        device: where batches may be; a set of tensors is copied to a GPU that has ample
+            room for it. By default they are where the data set has them.
 
     Raises:
         SettingError: there are no images, batches without tensors, or a sampler that
             does not tell which images it chooses.
     """
 
-    def __init__(self, batches: DataLoader | Dataset | Iterable[Any]) -> None:
+    def __init__(
+        self,
+        batches: DataLoader | Dataset | Iterable[Any],
+        *,
+        device: torch.device | None = None,
+    ) -> None:
         self._loader = _indexable(batches)
         self._images = _chosen(self._loader)
+        self._pinned = self._loader.pin_memory and torch.cuda.is_available()
         self.total = len(self._images)
         if self.total == 0:
             raise SettingError("`evaluate` was given no images. Check the data set's split sizes.")
+        self._tensors: tuple[Tensor, ...] | None = None
+        if type(self._images) is TensorDataset and self._loader.collate_fn is default_collate:
+            self._tensors = self._images.tensors
+            if device is not None and device.type == "cuda":
+                self._tensors = _moved(self._tensors, device)
 
     def batches(self, indices: Sequence[Tensor], *, seed: int = 0) -> Iterator[Any]:
         """Yield one batch for each row of indices; the seed is of the loader's workers."""
         loader = self._loader
-        if type(self._images) is TensorDataset and loader.collate_fn is default_collate:
-            yield from self._rows_of_tensors(indices)
+        if self._tensors is not None:
+            yield from self._rows_of_tensors(self._tensors, indices)
         elif loader.num_workers == 0:
             yield from map(self._batch, indices)
         else:
@@ -93,6 +110,7 @@ class ImagePool:
                 batch_sampler=[each.tolist() for each in indices],
                 collate_fn=loader.collate_fn,
                 num_workers=loader.num_workers,
+                pin_memory=self._pinned,
                 worker_init_fn=loader.worker_init_fn,
                 multiprocessing_context=loader.multiprocessing_context,
                 prefetch_factor=loader.prefetch_factor,
@@ -100,26 +118,45 @@ class ImagePool:
                 generator=seeded_generator(seed, "loader"),
             )
 
-    def _rows_of_tensors(self, indices: Sequence[Tensor]) -> Iterator[Any]:
+    def _rows_of_tensors(
+        self, tensors: Sequence[Tensor], indices: Sequence[Tensor]
+    ) -> Iterator[Any]:
         """Take many batches by one indexing.
 
         Taking and collating the images one by one would cost more than a small
         network's forward pass.
         """
-        for start in range(0, len(indices), _BATCHES_AT_ONCE):
-            some = indices[start : start + _BATCHES_AT_ONCE]
+        step = _BATCHES_AT_ONCE if tensors[0].device.type == "cpu" else _GPU_BATCHES_AT_ONCE
+        for start in range(0, len(indices), step):
+            some = indices[start : start + step]
             sizes, places = [len(each) for each in some], torch.cat(list(some))
-            parts = [
-                tensor.index_select(0, places.to(tensor.device)).split(sizes)
-                for tensor in self._images.tensors
-            ]
+            parts = [self._rows(tensor, places).split(sizes) for tensor in tensors]
             yield from map(list, zip(*parts, strict=True))
+
+    def _rows(self, tensor: Tensor, places: Tensor) -> Tensor:
+        if tensor.device.type != "cpu":
+            return tensor.index_select(0, places.to(tensor.device, non_blocking=True))
+        if not self._pinned:
+            return tensor.index_select(0, places)
+        # A copy to a GPU waits for it unless it is from memory that is pinned.
+        rows = tensor.new_empty(len(places), *tensor.shape[1:], pin_memory=True)
+        return torch.index_select(tensor, 0, places, out=rows)
 
     def _batch(self, indices: Tensor) -> Any:
         images, collate = self._images, self._loader.collate_fn
         if hasattr(images, "__getitems__"):
-            return collate(images.__getitems__(indices.tolist()))
-        return collate([images[index] for index in indices.tolist()])
+            batch = collate(images.__getitems__(indices.tolist()))
+        else:
+            batch = collate([images[index] for index in indices.tolist()])
+        return mapped(batch, Tensor.pin_memory) if self._pinned else batch
+
+
+def _moved(tensors: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
+    """Return `tensors` on a GPU, if it has ample room for them."""
+    taken = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if taken > _GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return tensors
+    return tuple(tensor.to(device, non_blocking=True) for tensor in tensors)
 
 
 class _Batches(Dataset):
@@ -129,7 +166,7 @@ class _Batches(Dataset):
         sizes = [batch_length(batch) for batch in batches]
         self.places = [(b, i) for b, size in enumerate(sizes) for i in range(size)]
         self.batches = batches
-        self.listed = any(map(_is_listed, batches))
+        self.listed = any(map(is_listed, batches))
 
     def __len__(self) -> int:
         return len(self.places)
@@ -139,26 +176,12 @@ class _Batches(Dataset):
         batch = self.batches[number]
         if self.listed:
             return tuple(part[place] for part in batch)
-        return _element(batch, place, batch_length(batch))
+        return element(batch, place, batch_length(batch))
 
     def collate(self, images: Sequence[Any]) -> Any:
         if self.listed:
             return tuple(map(list, zip(*images, strict=True)))
         return default_collate(images)
-
-
-def _element(batch: Any, place: int, size: int) -> Any:
-    """Return what `batch`, of `size` images, holds of one image."""
-    if isinstance(batch, Tensor):
-        return batch[place]
-    if isinstance(batch, Mapping):
-        return {key: _element(value, place, size) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        # A list of names, say, has one for each image.
-        if len(batch) == size and not any(isinstance(each, _CONTAINERS) for each in batch):
-            return batch[place]
-        return _like(batch, [_element(value, place, size) for value in batch])
-    return batch
 
 
 def _indexable(batches: DataLoader | Dataset | Iterable[Any]) -> DataLoader:
@@ -193,72 +216,3 @@ def _chosen(loader: DataLoader) -> Dataset:
         f"The loader's {name} does not tell which images it chooses, and an evaluation chooses "
         "them itself. Give a loader over torch.utils.data.Subset(data, indices), without it."
     )
-
-
-def batch_length(batch: Any) -> int:
-    """Return how many images `batch` holds: the length of its first tensor.
-
-    Of images that are listed one by one, each with a mapping of its own, as detectors take
-    them, the length of the list.
-    """
-    if _is_listed(batch):
-        return len(batch[0])
-    tensor = next(tensors_of(batch), None)
-    if tensor is None or tensor.ndim == 0:
-        raise SettingError(
-            f"`evaluate` expects batches of tensors, but got a {type(batch).__name__}. "
-            "Give it a DataLoader over a map-style data set instead."
-        )
-    return len(tensor)
-
-
-def _is_listed(batch: Any) -> bool:
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        return False
-    images, targets = batch
-    listed = isinstance(images, (tuple, list)) and isinstance(targets, (tuple, list))
-    return listed and bool(targets) and all(isinstance(each, Mapping) for each in targets)
-
-
-def tensors_of(batch: Any) -> Iterator[Tensor]:
-    """Yield the tensors of `batch`, in order."""
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, Mapping):
-        for value in batch.values():
-            yield from tensors_of(value)
-    elif isinstance(batch, (tuple, list)):
-        for value in batch:
-            yield from tensors_of(value)
-
-
-def _map(batch: Any, function: Any) -> Any:
-    if isinstance(batch, Tensor):
-        return function(batch)
-    if isinstance(batch, Mapping):
-        return {key: _map(value, function) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return _like(batch, [_map(value, function) for value in batch])
-    return batch
-
-
-def to_device(batch: Any, device: torch.device) -> Any:
-    """Return `batch` with every tensor in it on `device`."""
-    return _map(batch, lambda tensor: tensor.to(device, non_blocking=True))
-
-
-def _like(batch: Any, parts: list[Any]) -> Any:
-    """Return `parts` as the kind of tuple or list that `batch` is."""
-    return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-
-
-def stacked(batches: Sequence[Any]) -> Any:
-    """Return batches of one form as one, each tensor with a new first dimension."""
-    first = batches[0]
-    if isinstance(first, Tensor):
-        return torch.stack(list(batches))
-    if isinstance(first, Mapping):
-        return {key: stacked([batch[key] for batch in batches]) for key in first}
-    if isinstance(first, (tuple, list)):
-        return _like(first, [stacked(part) for part in zip(*batches, strict=True)])
-    return first

@@ -15,9 +15,10 @@ from bayesft.errors import SettingError
 from bayesft.robustness.adaptive import draw_until
 from bayesft.robustness.amount import check_amounts, check_worst
 from bayesft.robustness.backends import AUTO, check_backend
+from bayesft.robustness.batches import to_device
 from bayesft.robustness.curve import Curve, CurvePoint
 from bayesft.robustness.errors import PrecisionWarning
-from bayesft.robustness.images import ImagePool, draw_indices, to_device
+from bayesft.robustness.images import ImagePool, draw_indices
 from bayesft.robustness.sampler import Request, Sampler
 from bayesft.robustness.score import Score, accuracy
 from bayesft.robustness.sequential import FOLDS
@@ -99,7 +100,8 @@ def evaluate(
         score: a function of (model, batch), larger is better; see `Score`.
         worst_score: what a draw with a non-finite score counts as; finite.
         prepare: what each batch goes through before it is scored; by default it is
-            moved to the model's device.
+            moved to the model's device, and a `TensorDataset` that a GPU has ample room
+            for is moved there once.
         backend: `in_place` (one draw after the other, any network), `vmap` (many at
             once), or `auto`: the first on a CPU and for so large a network, else the
             faster one.
@@ -139,7 +141,8 @@ def evaluate(
             sampler = Sampler(
                 model,
                 weights,
-                ImagePool(batches),
+                # Hooks are handed what a loop hands them.
+                ImagePool(batches, device=None if prepare else device),
                 score,
                 prepare=prepare or (lambda batch: to_device(batch, device)),
                 seed=seed,

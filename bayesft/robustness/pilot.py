@@ -22,8 +22,9 @@ from bayesft.robustness.sharing import agreed
 
 DRAWS = 16
 IMAGES = 8
-# A few more draws with more images, to tell the time of a draw from that of an image.
-TIMED_DRAWS = 2
+# A few more draws with more images, to tell the time of a draw from that of an image. A GPU
+# takes many at once, so that what a draw takes depends on how many there are.
+TIMED_DRAWS = {"cpu": 2}
 TIMED_IMAGES = 64
 MOST_IMAGES = 1024
 # Of a score that has no value per image.
@@ -56,8 +57,14 @@ def run_pilot(
     """
     total = sampler.pool.total
     first = _requests(sampler, sigmas, range(DRAWS), min(IMAGES, total))
-    second = _requests(sampler, sigmas, range(DRAWS, DRAWS + TIMED_DRAWS), min(TIMED_IMAGES, total))
-    sampler(first[:1])  # what is slow the first time is not timed
+    timed = TIMED_DRAWS.get(sampler.weights.device.type, DRAWS)
+    second = _requests(sampler, sigmas, range(DRAWS, DRAWS + timed), min(TIMED_IMAGES, total))
+    # What is slow the first time is not timed.
+    if timed == DRAWS:
+        sampler(first)
+        sampler(second)
+    else:
+        sampler(first[:1])
     started = time.perf_counter()
     kept = torch.stack(sampler(first, mean_and_variance))
     middle = time.perf_counter()
@@ -66,7 +73,7 @@ def run_pilot(
 
     few, many = len(first[0].images), len(second[0].images)
     seconds_few = (middle - started) / DRAWS / len(sigmas)
-    seconds_many = (ended - middle) / TIMED_DRAWS / len(sigmas)
+    seconds_many = (ended - middle) / timed / len(sigmas)
     image = max(0.0, seconds_many - seconds_few) / max(1, many - few)
     device, distributed = sampler.weights.device, sampler.distributed
     ratio = draws_worth(seconds_few - few * image, image)

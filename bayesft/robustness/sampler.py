@@ -14,8 +14,6 @@ from bayesft.robustness.images import ImagePool
 from bayesft.robustness.score import Score
 from bayesft.robustness.sharing import gathered, share
 
-_PROBED = 4
-
 
 @dataclass(frozen=True)
 class Request:
@@ -89,19 +87,18 @@ class Sampler:
         batches = self.pool.batches([request.images for request in requests], seed=self.seed)
         for (sigmas, _), group in groupby(requests, key=lambda r: (r.sigmas, len(r.images))):
             waiting = list(group)
-            size = 1
             while waiting:
-                taken = islice(batches, min(size, len(waiting)))
-                ready = [self.prepare(batch) for batch in taken]
+                first = self.prepare(next(batches))
                 if self._backend is None:
-                    self._backend = self._choose(ready[0], waiting[0])
-                chunk, waiting = waiting[: len(ready)], waiting[len(ready) :]
+                    self._backend = self._choose(first, waiting[0])
+                size = min(self._backend.chunk(first), len(waiting))
+                ready = [first, *map(self.prepare, islice(batches, size - 1))]
+                chunk, waiting = waiting[:size], waiting[size:]
                 chips = [Chip(self.seed, request.chip) for request in chunk]
                 yield self._backend(chips, ready, sigmas, reduce)
-                size = self._backend.chunk(ready[0])
 
     def _choose(self, batch: Any, request: Request) -> Backend:
-        def probe() -> tuple[list[Chip], list[Any]]:
-            return [Chip(self.seed, request.chip)] * _PROBED, [batch] * _PROBED
+        def probe(size: int) -> tuple[list[Chip], list[Any]]:
+            return [Chip(self.seed, request.chip)] * size, [batch] * size
 
         return choose(self._name, self.model, self.weights, self.score, probe=probe)

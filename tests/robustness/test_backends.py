@@ -1,5 +1,6 @@
 """Backends agree on the same draws, and refuse by name what they cannot do."""
 
+import time
 import weakref
 from types import SimpleNamespace
 
@@ -111,6 +112,52 @@ def test_auto_makes_no_second_copies_of_a_large_network():
     assert isinstance(choose("auto", network("mlp"), weights, accuracy, probe=None), InPlace)
 
 
+class Timed:
+    """Takes a time for each call and one for each draw."""
+
+    call, draw, calls = 0.0, 0.0, 0
+
+    def __init__(self, model, weights, score):
+        pass
+
+    def __call__(self, chips, batches, sigmas, reduce):
+        type(self).calls += 1
+        time.sleep(self.call + self.draw * len(chips))
+
+    def chunk(self, batch):
+        return 100
+
+
+@pytest.mark.parametrize(
+    ("call", "draw", "chosen", "calls"),
+    [
+        (0.012, 0.0, "vmap", 4),  # a launch serves all draws
+        (0.0, 0.008, "in_place", 4),
+        (0.0, 0.04, "in_place", 2),  # so slow that few draws tell
+    ],
+)
+def test_on_a_gpu_auto_is_what_takes_least_for_many_draws(monkeypatch, call, draw, chosen, calls):
+    one = type("One", (Timed,), {"draw": 0.003})
+    many = type("Many", (Timed,), {"call": call, "draw": draw})
+    monkeypatch.setattr(backends, "BACKENDS", {"in_place": one, "vmap": many})
+    monkeypatch.setattr(backends, "_wait_for", lambda device: None)
+    weights = SimpleNamespace(device=torch.device("cuda"), streamed=False)
+    model, batch = network("mlp"), [torch.zeros(2, 1)]
+
+    def ask():
+        found = choose(
+            "auto", model, weights, accuracy, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n)
+        )
+        return type(found)
+
+    expected = {"in_place": one, "vmap": many}[chosen]
+    assert ask() is expected
+    assert many.calls == calls
+    # The next time it is known.
+    assert ask() is expected
+    assert many.calls == calls
+
+
 @pytest.mark.parametrize("backend", ["in_place", "vmap"])
 def test_a_large_network_has_the_same_scores(monkeypatch, backend):
     """As if these were large, whose normals come in windows."""
@@ -212,8 +259,10 @@ def test_a_backend_of_ones_own_is_an_entry(monkeypatch):
     monkeypatch.setitem(backends.BACKENDS, "mine", Mine)
     model = network("mlp")
     with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
-        probe = ([Chip(0, 0)], [list(data()[torch.arange(3)])])
-        chosen = choose("mine", model, weights, accuracy, probe=lambda: probe)
+        batch = list(data()[torch.arange(3)])
+        chosen = choose(
+            "mine", model, weights, accuracy, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n)
+        )
     assert type(chosen) is Mine
     assert evaluate(model, data(), DRIFT, [0.5], 3, backend="mine").points[0].draws == 3
 

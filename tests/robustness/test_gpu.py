@@ -1,15 +1,19 @@
 """On a GPU: the same chips and the same scores."""
 
 import copy
+import functools
+import warnings
 
 import pytest
 import torch
 import torchvision
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
-from bayesft.drift import LogNormalDrift, apply
+from bayesft.drift import Chip, LogNormalDrift, apply
+from bayesft.drift.stream import WINDOW, all_codes, windows
 from bayesft.models import LeNet5
 from bayesft.robustness import evaluate
+from bayesft.robustness.batches import to_device
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -40,8 +44,74 @@ def test_the_curve_is_the_cpus(backend):
     )
 
 
+def test_a_gpu_makes_the_same_codes():
+    """To the bit: all at once, and in windows."""
+    chips, count = [Chip(0, 0), Chip(0, 7), Chip(3, 1 << 62)], WINDOW + 4099
+    cpu = all_codes(chips, count, torch.device("cpu"))
+    gpu = all_codes(chips, count, torch.device("cuda"))
+    assert gpu.is_cuda
+    assert torch.equal(gpu.cpu(), cpu)
+    parts = [part.cpu() for part in windows(chips[1], count, torch.device("cuda"))]
+    assert torch.equal(torch.cat(parts), cpu[1])
+
+
+@pytest.mark.parametrize("loader", ["set", "loader", "prepare"])
 @pytest.mark.parametrize("backend", ["in_place", "vmap"])
-def test_half_precision_is_honoured(backend):
+def test_the_gpu_is_waited_for_once_at_most_for_each_sigma(backend, loader):
+    """Images come from its own memory, or from pinned memory."""
+    model, data = setting()
+    model, prepare = model.cuda(), None
+    if loader != "set":
+        data = DataLoader(data, pin_memory=True)
+    if loader == "prepare":
+        prepare = functools.partial(to_device, device=torch.device("cuda"))
+    run = functools.partial(
+        evaluate, model, data, DRIFT, [0.3, 0.6, 0.9], 40, images_per_draw=16, score=confidence,
+        backend=backend, prepare=prepare,
+    )  # fmt: skip
+    run()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            torch.cuda.set_sync_debug_mode("warn")
+            torch.zeros(1, device="cuda").item()
+            told = len(caught)
+            run()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert told > 0
+    assert len(caught) - told <= 3, [str(each.message) for each in caught]
+
+
+def test_precision_is_reached_and_the_mean_is_the_cpus():
+    model, data = setting()
+    settings = {"target_stderr": 0.01, "score": confidence, "images_per_draw": 8}
+    cpu = evaluate(model, data, DRIFT, [0.3, 0.9], **settings)
+    gpu = evaluate(model.cuda(), data, DRIFT, [0.3, 0.9], **settings)
+    assert gpu.reached
+    assert [point.draws for point in gpu.points] == [point.draws for point in cpu.points]
+    for there, here in zip(gpu.points, cpu.points, strict=True):
+        assert there.mean == pytest.approx(here.mean, abs=1e-3)
+
+
+def test_images_from_workers_come_pinned():
+    model, data = setting()
+    curves = [
+        evaluate(model.cuda(), DataLoader(data, **settings), DRIFT, [0.5], 4, score=confidence,
+                 prepare=functools.partial(to_device, device=torch.device("cuda")))
+        for settings in ({}, {"num_workers": 1, "pin_memory": True, "collate_fn": list_of_tensors})
+    ]  # fmt: skip
+    torch.testing.assert_close(*(torch.tensor(curve.scores) for curve in curves))
+
+
+def list_of_tensors(rows):
+    """Not the default, which a set of tensors is taken by rows with."""
+    return [torch.stack(part) for part in zip(*rows, strict=True)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("backend", ["in_place", "vmap"])
+def test_half_precision_is_honoured(backend, dtype):
     model, data = setting()
     seen = []
 
@@ -50,9 +120,9 @@ def test_half_precision_is_honoured(backend):
         seen.append(logits.dtype)
         return (logits.argmax(1) == batch[1]).float()
 
-    with torch.autocast("cuda", torch.float16):
+    with torch.autocast("cuda", dtype):
         curve = evaluate(model.cuda(), data, DRIFT, [0.9], 10, score=score, backend=backend)
-    assert set(seen) == {torch.float16}
+    assert set(seen) == {dtype}
     assert len(set(curve.scores[0])) > 1
 
 

@@ -11,8 +11,9 @@ from bayesft.robustness.backends.base import Reduce
 from bayesft.robustness.score import Score
 
 # Weights whose drift is computed at once: few calls for a small network, and they stay
-# in the cache.
+# in a CPU's cache; a GPU is to be busy for longer than the calls take.
 _WEIGHTS = 1 << 18
+_GPU_WEIGHTS = 1 << 24
 _DRAWS = 32
 
 
@@ -41,4 +42,5 @@ class InPlace:
         return torch.stack(kept).unflatten(0, (len(sigmas), len(batches))).transpose(0, 1)
 
     def chunk(self, batch: Any) -> int:
-        return max(1, min(_DRAWS, _WEIGHTS // self.weights.count))
+        most = _WEIGHTS if self.weights.device.type == "cpu" else _GPU_WEIGHTS
+        return max(1, min(_DRAWS, most // self.weights.count))

@@ -9,7 +9,7 @@ from torch.func import functional_call, vmap
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends.base import Reduce, mean_score
-from bayesft.robustness.images import stacked, tensors_of
+from bayesft.robustness.batches import stacked, tensors_of
 from bayesft.robustness.score import Score
 
 # On a CPU, what stays in a cache.
