@@ -80,6 +80,8 @@ class DriftingWeights:
         # which rows.
         self._views: dict[int, list[Tensor]] = {}
         self._viewed: Tensor | None = None
+        # The row that they look at.
+        self._shown: int | None = None
 
     def draws(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[None]:
         """Give the network the weights of one draw after the other. Within the context alone.
@@ -159,7 +161,7 @@ class DriftingWeights:
     def _show(self, rows: Tensor, number: int) -> None:
         """Let the network look at a row."""
         if self._viewed is not rows:
-            self._viewed, self._views = rows, {}
+            self._viewed, self._views, self._shown = rows, {}, None
         if number not in self._views:
             with torch.inference_mode(False):
                 self._views[number] = self._parts(rows[number])
@@ -168,13 +170,18 @@ class DriftingWeights:
             for own, view in zip(self._own, views, strict=True):
                 if own is not None:
                     own.copy_(view)
+        if number == self._shown:
+            torch.clear_autocast_cache()
+            return
         self._look_at(
             [view if own is None else own for own, view in zip(self._own, views, strict=True)]
         )
+        self._shown = number
 
     def _look_at(self, tensors: Sequence[Tensor]) -> None:
         for parameter, tensor in zip(self._parameters, tensors, strict=True):
             parameter.data = tensor
+        self._shown = None
         # Autocast keeps casted copies of parameters, and would go on with the old ones.
         torch.clear_autocast_cache()
 

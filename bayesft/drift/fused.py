@@ -16,8 +16,9 @@ from bayesft.drift.words import LAST, ROUNDS, STEP
 # The hash of `words`, of a place's word and with the keys of a first and a finer code.
 _SOURCE = """
 template <typename T>
-T code(T place, T first, T second, T finer_first, T finer_second) {{
+T code(T start, T step, T first, T second, T finer_first, T finer_second) {{
   typedef unsigned long long word;
+  const T place = start + step;
   T keys[4] = {{first, second, finer_first, finer_second}};
   const int shift = 16 * (int)(place & 3);
   word found = 0;
@@ -32,8 +33,10 @@ T code(T place, T first, T second, T finer_first, T finer_second) {{
   return (T)(found + {bins}ULL);
 }}
 """
-# Codes that are made at once, as integers of 64 bits.
-_BLOCK = 1 << 22
+# Codes that are made at once, as integers of 64 bits, in rows of so many: their places are
+# sums of two short rows, which are read in place of a long one.
+_BLOCK = 1 << 23
+_ROW = 1 << 12
 
 
 def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
@@ -47,18 +50,20 @@ def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
     kernel = _kernel(str(codes.device))
     if kernel is None:
         return False
-    columns = keys.unsqueeze(2)
-    rows = max(1, _BLOCK // max(1, codes.shape[1]))
-    for block, chosen in zip(codes.split(rows), columns.split(rows), strict=True):
+    count = codes.shape[1]
+    steps = torch.arange(_ROW, device=codes.device)
+    columns = keys[:, :, None, None]
+    size = max(1, _BLOCK // max(1, count))
+    for block, chosen in zip(codes.split(size), columns.split(size), strict=True):
         for number, part in enumerate(block.split(_BLOCK, dim=1)):
-            first = start + number * _BLOCK
-            places = torch.arange(first, first + part.shape[1], device=codes.device)
-            part.copy_(kernel(places, *chosen.unbind(1)))
+            first, width = start + number * _BLOCK, part.shape[1]
+            starts = torch.arange(first, first + width, _ROW, device=codes.device)[:, None]
+            part.copy_(kernel(starts, steps, *chosen.unbind(1)).flatten(1)[:, :width])
     return True
 
 
 def source() -> str:
-    """Return the kernel in C++, a function of a place and of a chip's four keys."""
+    """Return the kernel in C++, a function of a place, in two parts, and of a chip's four keys."""
     (shift, factor), (next_shift, next_factor) = ROUNDS
     return _SOURCE.format(
         step=STEP, shift=shift, factor=factor, next_shift=next_shift, next_factor=next_factor,
@@ -72,7 +77,7 @@ def _kernel(device: str) -> Callable[..., Tensor] | None:
     try:
         # In beta since PyTorch 1.12, and it wants a compiler that PyTorch brings along.
         kernel = torch.cuda.jiterator._create_jit_fn(source())
-        kernel(*torch.zeros(5, 1, dtype=torch.int64, device=device))
+        kernel(*torch.zeros(6, 1, dtype=torch.int64, device=device))
     except Exception:
         return None
     return kernel

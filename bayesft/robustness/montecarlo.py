@@ -103,8 +103,8 @@ def evaluate(
             moved to the model's device, and a `TensorDataset` that a GPU has ample room
             for is moved there once.
         backend: `in_place` (one draw after the other, any network), `vmap` (many at
-            once), or `auto`: the first on a CPU and for so large a network, else the
-            faster one.
+            once), or `auto`: the first on a CPU, for so large a network and under autocast,
+            else the faster one.
         distributed: divide the draws over the processes of `torch.distributed`; each
             gets the whole curve, the same as one process's.
 

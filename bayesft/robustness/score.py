@@ -1,9 +1,9 @@
 """What a network is scored by: functions of (model, batch)."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from bayesft.errors import SettingError
@@ -43,9 +43,9 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
             f"but got {_describe(logits)}. "
             "Pass a `score` of your own, a function of (model, batch)."
         )
-    # The maximum of a row that holds a NaN is NaN.
+    # The maximum of a row that holds a NaN is NaN, which is smaller than nothing.
     largest, guess = logits.max(dim=1)
-    correct = (guess == labels) & torch.isfinite(largest)
+    correct = (guess == labels) & (largest.abs() < math.inf)
     return correct.float()
 
 

@@ -22,7 +22,7 @@ int main(int count, char** arguments) {
   long long key[4];
   for (int k = 0; k < 4; ++k) key[k] = strtoll(arguments[k + 1], nullptr, 10);
   for (long long place = %d; place < %d; ++place)
-    printf("%%lld\\n", code<long long>(place, key[0], key[1], key[2], key[3]));
+    printf("%%lld\\n", code<long long>(place - 3, 3, key[0], key[1], key[2], key[3]));
 }
 """
 

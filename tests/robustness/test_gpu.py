@@ -110,7 +110,7 @@ def list_of_tensors(rows):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("backend", ["in_place", "vmap"])
+@pytest.mark.parametrize("backend", ["in_place", "auto"])
 def test_half_precision_is_honoured(backend, dtype):
     model, data = setting()
     seen = []

@@ -65,10 +65,11 @@ def choose(
     """Return the backend called `name`, or for `auto` the one to take.
 
     On a CPU that is `in_place`, which serves any network and any score, and is the
-    same each time, so that a run repeats to the bit; and for a large network, of which
-    it needs the fewest copies. On a GPU, where a small network waits for its own
-    launches, both are timed on a few draws, the first time that a network is scored on
-    batches of a form.
+    same each time, so that a run repeats to the bit. So it is for a large network, of which
+    it needs the fewest copies, and under `torch.autocast`, whose rules PyTorch's vmap does
+    not follow in all: it adds biases in float32 (pytorch/pytorch issue 192617). On a GPU,
+    where a small network waits for its own launches, both are timed on a few draws, the
+    first time that a network is scored on batches of a form.
 
     Args:
         name: `auto`, `in_place` or `vmap`.
@@ -81,11 +82,14 @@ def choose(
         SettingError: `vmap` was asked for by name and cannot serve this network.
     """
     device = weights.device
-    if name == "in_place" or (name == AUTO and (device.type == "cpu" or weights.streamed)):
+    halved = torch.is_autocast_enabled(device.type)
+    if name == AUTO and (device.type == "cpu" or weights.streamed or halved):
+        name = "in_place"
+    if name == "in_place":
         return InPlace(model, weights, score)
     if name == AUTO:
         [batch] = probe(1)[1]
-        known, key = _CHOSEN.setdefault(model, {}), _form(batch, score, device)
+        known, key = _CHOSEN.setdefault(model, {}), _form(batch, score)
         if key not in known:
             known[key] = _fastest(model, weights, score, probe=probe)
         return BACKENDS[known[key]](model, weights, score)
@@ -102,11 +106,11 @@ def choose(
     return backend
 
 
-def _form(batch: Any, score: Score, device: torch.device) -> Hashable:
+def _form(batch: Any, score: Score) -> Hashable:
     """Return what tells whether two scorings of a network take alike long."""
     shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(batch))
     name = getattr(score, "__qualname__", type(score).__name__)
-    return shapes, name, device, torch.is_autocast_enabled(device.type)
+    return shapes, name
 
 
 def _fastest(model: nn.Module, weights: DriftingWeights, score: Score, *, probe: Probe) -> str:
