@@ -71,8 +71,8 @@ class DriftingWeights:
         self._at_once = drift.elementwise and len(types) == 1 and not self.streamed
         self._width = -(-self.count // _ALIGNED) * _ALIGNED
         if not self.streamed:
-            row = torch.cat([clean.reshape(-1) for clean in self._clean])
-            self._row = nn.functional.pad(row, (0, self._width - self.count))
+            space = self._clean[0].new_zeros(self._width - self.count)
+            self._row = torch.cat([*(clean.reshape(-1) for clean in self._clean), space])
         # New memory for each draw would cost as much as the drift.
         self._rows: Tensor | None = None
         self._codes: Tensor | None = None
