@@ -19,6 +19,7 @@ from bayesft.robustness.batches import to_device
 from bayesft.robustness.curve import Curve, CurvePoint
 from bayesft.robustness.errors import PrecisionWarning
 from bayesft.robustness.images import ImagePool, draw_indices
+from bayesft.robustness.memory import keep_freed_memory
 from bayesft.robustness.sampler import Request, Sampler
 from bayesft.robustness.score import Score, accuracy
 from bayesft.robustness.sequential import FOLDS
@@ -134,6 +135,7 @@ def evaluate(
     check_worst(worst_score)
     # What a seed may be, a chip says.
     Chip(seed, 0)
+    keep_freed_memory()
     # Not in inference mode, whose tensors no parameter can look at, and no other thread fill.
     with torch.inference_mode(False), torch.no_grad(), DriftingWeights(model, drift) as weights:
         device = weights.device

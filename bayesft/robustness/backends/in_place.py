@@ -12,7 +12,7 @@ from bayesft.robustness.score import Score
 
 # Weights whose drift is computed at once: few calls for a small network, and they stay
 # in a CPU's cache; a GPU is to be busy for longer than the calls take.
-_WEIGHTS = 1 << 18
+_WEIGHTS = 1 << 20
 _GPU_WEIGHTS = 1 << 24
 _DRAWS = 32
 
