@@ -34,7 +34,8 @@ def digest(*names: int | str) -> tuple[int, int, int, int]:
 def keys_of(digests: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """Return words as int64, shape `(D, number of words)`, on `device`; D at least 1."""
     signed = [[_signed(word) for word in each] for each in digests]
-    keys = torch.tensor(signed, dtype=torch.int64, device="cpu")
+    # A GPU's stream is waited for by a copy unless it is from memory that is pinned.
+    keys = torch.tensor(signed, dtype=torch.int64, device="cpu", pin_memory=device.type == "cuda")
     return keys.to(device, non_blocking=True)
 
 

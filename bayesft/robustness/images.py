@@ -135,6 +135,8 @@ class ImagePool:
 
     def _rows(self, tensor: Tensor, places: Tensor) -> Tensor:
         if tensor.device.type != "cpu":
+            if tensor.device.type == "cuda":
+                places = places.pin_memory()
             return tensor.index_select(0, places.to(tensor.device, non_blocking=True))
         if not self._pinned:
             return tensor.index_select(0, places)
