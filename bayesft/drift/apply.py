@@ -80,8 +80,6 @@ class DriftingWeights:
         # which rows.
         self._views: dict[int, list[Tensor]] = {}
         self._viewed: Tensor | None = None
-        # The row that they look at.
-        self._shown: int | None = None
 
     def draws(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[None]:
         """Give the network the weights of one draw after the other. Within the context alone.
@@ -92,7 +90,8 @@ class DriftingWeights:
             for sigma in sigmas:
                 for chip in chips:
                     self._drift(self._own, self._windows(chip), sigma)
-                    torch.clear_autocast_cache()
+                    # A forward pass may have let them look elsewhere.
+                    self._look_at(self._own)
                     yield
         else:
             for rows in self._filled(chips, sigmas):
@@ -161,7 +160,7 @@ class DriftingWeights:
     def _show(self, rows: Tensor, number: int) -> None:
         """Let the network look at a row."""
         if self._viewed is not rows:
-            self._viewed, self._views, self._shown = rows, {}, None
+            self._viewed, self._views = rows, {}
         if number not in self._views:
             with torch.inference_mode(False):
                 self._views[number] = self._parts(rows[number])
@@ -170,18 +169,13 @@ class DriftingWeights:
             for own, view in zip(self._own, views, strict=True):
                 if own is not None:
                     own.copy_(view)
-        if number == self._shown:
-            torch.clear_autocast_cache()
-            return
         self._look_at(
             [view if own is None else own for own, view in zip(self._own, views, strict=True)]
         )
-        self._shown = number
 
     def _look_at(self, tensors: Sequence[Tensor]) -> None:
         for parameter, tensor in zip(self._parameters, tensors, strict=True):
             parameter.data = tensor
-        self._shown = None
         # Autocast keeps casted copies of parameters, and would go on with the old ones.
         torch.clear_autocast_cache()
 

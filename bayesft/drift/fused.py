@@ -1,9 +1,10 @@
 """The codes of chips in one kernel of a GPU.
 
 PyTorch's own operations would read and write memory at each step of a hash, thirty times
-what the codes take: on a GPU the codes of a network then took as long as its forward pass.
+what the codes take: on a GPU the codes of a network would take as long as its forward pass.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -53,7 +54,7 @@ def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
     count = codes.shape[1]
     steps = torch.arange(_ROW, device=codes.device)
     columns = keys[:, :, None, None]
-    size = max(1, _BLOCK // max(1, count))
+    size = max(1, _BLOCK // max(_ROW, count))
     for block, chosen in zip(codes.split(size), columns.split(size), strict=True):
         for number, part in enumerate(block.split(_BLOCK, dim=1)):
             first, width = start + number * _BLOCK, part.shape[1]
@@ -78,6 +79,13 @@ def _kernel(device: str) -> Callable[..., Tensor] | None:
         # In beta since PyTorch 1.12, and it wants a compiler that PyTorch brings along.
         kernel = torch.cuda.jiterator._create_jit_fn(source())
         kernel(*torch.zeros(6, 1, dtype=torch.int64, device=device))
-    except Exception:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        warnings.warn(
+            f"PyTorch could not compile a kernel for {device} ({error}): chips are the same, but "
+            "take longer.",
+            stacklevel=2,
+        )
         return None
     return kernel

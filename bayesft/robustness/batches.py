@@ -62,7 +62,14 @@ def mapped(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
 
 def to_device(batch: Any, device: torch.device) -> Any:
     """Return `batch` with every tensor in it on `device`."""
-    return mapped(batch, lambda tensor: tensor.to(device, non_blocking=True))
+    # Towards the CPU it would not be waited for.
+    waits = device.type == "cpu"
+    return mapped(batch, lambda tensor: tensor.to(device, non_blocking=not waits))
+
+
+def bytes_of(batch: Any) -> int:
+    """Return what the tensors of `batch` take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(batch))
 
 
 def stacked(batches: Sequence[Any]) -> Any:

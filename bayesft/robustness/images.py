@@ -19,14 +19,17 @@ from torch.utils.data import (
     TensorDataset,
     default_collate,
 )
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from bayesft.drift import seeded_generator
 from bayesft.errors import SettingError
-from bayesft.robustness.batches import batch_length, element, is_listed, mapped
+from bayesft.robustness.batches import batch_length, bytes_of, element, is_listed
 
-# As long as a CPU's cache holds them; a GPU is kept busy by few calls.
+# Batches that are taken by one indexing: on a CPU what stays in its cache; a GPU is kept
+# busy by few calls.
 _BATCHES_AT_ONCE = 4
 _GPU_BATCHES_AT_ONCE = 64
+_GPU_BYTES_AT_ONCE = 1 << 26
 # Of the memory that is free on a GPU, what a set of images may take.
 _GPU_SHARE = 0.25
 
@@ -69,8 +72,10 @@ class ImagePool:
         batches: a DataLoader (the images that its sampler may choose, its collation,
             its workers and its `pin_memory` are used, its order is not), a map-style data
             set, or any iterable of batches, which is held in memory.
-        device: where batches may be; a set of tensors is copied to a GPU that has ample
-            room for it. By default they are where the data set has them.
+        device: where batches are going. To a GPU they go from pinned memory, if the loader
+            pins, and from a set of tensors if `resident`.
+        resident: whether they may already be on the device; a set of tensors is copied to
+            a GPU that has ample room for it, once as many images were asked for as it has.
 
     Raises:
         SettingError: there are no images, batches without tensors, or a sampler that
@@ -82,23 +87,30 @@ class ImagePool:
         batches: DataLoader | Dataset | Iterable[Any],
         *,
         device: torch.device | None = None,
+        resident: bool = False,
     ) -> None:
         self._loader = _indexable(batches)
         self._images = _chosen(self._loader)
-        self._pinned = self._loader.pin_memory and torch.cuda.is_available()
+        self._device = device
+        on_gpu = device is not None and device.type == "cuda"
+        self._pinned = on_gpu and self._loader.pin_memory
+        # Rows of a set of tensors go there without hooks in between.
+        self._direct = self._resident = on_gpu and resident
         self.total = len(self._images)
         if self.total == 0:
             raise SettingError("`evaluate` was given no images. Check the data set's split sizes.")
+        self._asked = 0
         self._tensors: tuple[Tensor, ...] | None = None
         if type(self._images) is TensorDataset and self._loader.collate_fn is default_collate:
             self._tensors = self._images.tensors
-            if device is not None and device.type == "cuda":
-                self._tensors = _moved(self._tensors, device)
 
     def batches(self, indices: Sequence[Tensor], *, seed: int = 0) -> Iterator[Any]:
         """Yield one batch for each row of indices; the seed is of the loader's workers."""
         loader = self._loader
         if self._tensors is not None:
+            self._asked += sum(map(len, indices))
+            if self._resident and self._asked >= self.total:
+                self._tensors, self._resident = _moved(self._tensors, self._device), False
             yield from self._rows_of_tensors(self._tensors, indices)
         elif loader.num_workers == 0:
             yield from map(self._batch, indices)
@@ -126,7 +138,10 @@ class ImagePool:
         Taking and collating the images one by one would cost more than a small
         network's forward pass.
         """
-        step = _BATCHES_AT_ONCE if tensors[0].device.type == "cpu" else _GPU_BATCHES_AT_ONCE
+        step = _BATCHES_AT_ONCE
+        if tensors[0].device.type != "cpu" and len(indices):
+            batch = len(indices[0]) * bytes_of(tensors) // self.total
+            step = max(1, min(_GPU_BATCHES_AT_ONCE, _GPU_BYTES_AT_ONCE // max(1, batch)))
         for start in range(0, len(indices), step):
             some = indices[start : start + step]
             sizes, places = [len(each) for each in some], torch.cat(list(some))
@@ -138,7 +153,7 @@ class ImagePool:
             if tensor.device.type == "cuda":
                 places = places.pin_memory()
             return tensor.index_select(0, places.to(tensor.device, non_blocking=True))
-        if not self._pinned:
+        if not (self._pinned or self._direct):
             return tensor.index_select(0, places)
         # A copy to a GPU waits for it unless it is from memory that is pinned.
         rows = tensor.new_empty(len(places), *tensor.shape[1:], pin_memory=True)
@@ -150,13 +165,12 @@ class ImagePool:
             batch = collate(images.__getitems__(indices.tolist()))
         else:
             batch = collate([images[index] for index in indices.tolist()])
-        return mapped(batch, Tensor.pin_memory) if self._pinned else batch
+        return pin_memory(batch) if self._pinned else batch
 
 
 def _moved(tensors: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
     """Return `tensors` on a GPU, if it has ample room for them."""
-    taken = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    if taken > _GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
+    if bytes_of(tensors) > _GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
         return tensors
     return tuple(tensor.to(device, non_blocking=True) for tensor in tensors)
 

@@ -15,7 +15,6 @@ def keep_freed_memory() -> None:
     It gives memory at the top of the heap back to the system when more than twice the
     largest block that was ever mapped on its own is free there, and gets it back page by
     page: with draws between forward passes, LeNet-5 then spends a third of its time on
-    that. Once a block of nearly the largest size was mapped and freed (it is never
-    written), it keeps 62 MiB.
+    that. Once a block of nearly the largest size was mapped and freed, it keeps 62 MiB.
     """
     torch.empty(_LARGEST, dtype=torch.uint8, device="cpu")

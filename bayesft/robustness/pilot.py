@@ -23,8 +23,8 @@ from bayesft.robustness.sharing import agreed
 DRAWS = 16
 IMAGES = 8
 # A few more draws with more images, to tell the time of a draw from that of an image. A GPU
-# takes many at once, so that what a draw takes depends on how many there are.
-TIMED_DRAWS = {"cpu": 2}
+# takes many at once, so that what a draw takes depends on how many there are: as many there.
+TIMED_DRAWS = 2
 TIMED_IMAGES = 64
 MOST_IMAGES = 1024
 # Of a score that has no value per image.
@@ -57,14 +57,13 @@ def run_pilot(
     """
     total = sampler.pool.total
     first = _requests(sampler, sigmas, range(DRAWS), min(IMAGES, total))
-    timed = TIMED_DRAWS.get(sampler.weights.device.type, DRAWS)
+    on_cpu = sampler.weights.device.type == "cpu"
+    timed = TIMED_DRAWS if on_cpu else DRAWS
     second = _requests(sampler, sigmas, range(DRAWS, DRAWS + timed), min(TIMED_IMAGES, total))
     # What is slow the first time is not timed.
-    if timed == DRAWS:
-        sampler(first)
+    sampler(first[:1] if on_cpu else first, mean_and_variance)
+    if not on_cpu:
         sampler(second)
-    else:
-        sampler(first[:1])
     started = time.perf_counter()
     kept = torch.stack(sampler(first, mean_and_variance))
     middle = time.perf_counter()

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from bayesft.drift.fused import source
-from bayesft.drift.noise import digest, fill_codes, keys_of
+from bayesft.drift.noise import fill_codes
+from bayesft.drift.words import digest, keys_of
 
 CHIPS = [(0, 0), (0, 7), (3, 1 << 62)]
 COUNT, START = 100_003, 4 * 1_234_567

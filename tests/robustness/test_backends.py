@@ -1,6 +1,6 @@
 """Backends agree on the same draws, and refuse by name what they cannot do."""
 
-import time
+import gc
 import weakref
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, apply, drifted
 from bayesft.errors import SettingError
 from bayesft.models import MLP, LeNet5
 from bayesft.robustness import accuracy, backends, evaluate
-from bayesft.robustness.backends import InPlace, Vmapped, choose, mean_score
+from bayesft.robustness.backends import InPlace, Vmapped, choice, choose, in_place, mean_score
 from bayesft.robustness.images import draw_indices
 
 DRIFT = LogNormalDrift()
@@ -106,56 +106,110 @@ def test_on_a_cpu_auto_is_in_place():
         assert isinstance(choose("auto", model, weights, accuracy, probe=None), InPlace)
 
 
-def test_auto_makes_no_second_copies_of_a_large_network():
-    """Not even to time them."""
-    weights = SimpleNamespace(device=torch.device("cuda"), streamed=True)
-    assert isinstance(choose("auto", network("mlp"), weights, accuracy, probe=None), InPlace)
+CUDA = SimpleNamespace(device=torch.device("cuda"), streamed=False)
 
 
 class Timed:
-    """Takes a time for each call and one for each draw."""
+    """Takes a time of `now` for each call and for each draw."""
 
-    call, draw, calls = 0.0, 0.0, 0
+    now, call, draw, calls = [0.0], 0.0, 0.0, 0
 
     def __init__(self, model, weights, score):
         pass
 
     def __call__(self, chips, batches, sigmas, reduce):
         type(self).calls += 1
-        time.sleep(self.call + self.draw * len(chips))
+        self.now[0] += self.call + self.draw * len(chips)
 
     def chunk(self, batch):
         return 100
 
 
+@pytest.fixture
+def kinds(monkeypatch):
+    """Two backends whose times are known, by the names of the real ones."""
+    one = type("One", (Timed, InPlace), {"draw": 3.0})
+    many = type("Many", (Timed,), {"call": 12.0})
+    monkeypatch.setattr(choice, "BACKENDS", {"in_place": one, "vmap": many})
+    monkeypatch.setattr(choice, "InPlace", one)
+    monkeypatch.setattr(choice, "_wait_for", lambda device: None)
+    monkeypatch.setattr(choice.time, "perf_counter", lambda: Timed.now[0])
+    return SimpleNamespace(one=one, many=many)
+
+
+def ask(model, *, images=2, score=accuracy, weights=CUDA):
+    batch = [torch.zeros(images, 1)]
+    return type(
+        choose("auto", model, weights, score, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n))
+    )
+
+
 @pytest.mark.parametrize(
-    ("call", "draw", "chosen", "calls"),
+    ("call", "draw", "chosen"),
     [
-        (0.012, 0.0, "vmap", 4),  # a launch serves all draws
-        (0.0, 0.008, "in_place", 4),
-        (0.0, 0.04, "in_place", 2),  # so slow that few draws tell
+        (12.0, 0.0, "many"),  # a launch serves all draws
+        (90.0, 0.0, "many"),  # 2.8 for each of 32
+        (0.0, 8.0, "one"),
+        (97.0, 0.0, "one"),  # so slow that few draws tell
     ],
 )
-def test_on_a_gpu_auto_is_what_takes_least_for_many_draws(monkeypatch, call, draw, chosen, calls):
-    one = type("One", (Timed,), {"draw": 0.003})
-    many = type("Many", (Timed,), {"call": call, "draw": draw})
-    monkeypatch.setattr(backends, "BACKENDS", {"in_place": one, "vmap": many})
-    monkeypatch.setattr(backends, "_wait_for", lambda device: None)
-    weights = SimpleNamespace(device=torch.device("cuda"), streamed=False)
-    model, batch = network("mlp"), [torch.zeros(2, 1)]
+def test_on_a_gpu_auto_is_what_takes_least_for_many_draws(kinds, call, draw, chosen):
+    kinds.many.call, kinds.many.draw = call, draw
+    assert ask(network("mlp")) is getattr(kinds, chosen)
 
-    def ask():
-        found = choose(
-            "auto", model, weights, accuracy, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n)
-        )
-        return type(found)
 
-    expected = {"in_place": one, "vmap": many}[chosen]
-    assert ask() is expected
-    assert many.calls == calls
-    # The next time it is known.
-    assert ask() is expected
-    assert many.calls == calls
+def test_what_is_fastest_is_asked_once_for_a_network_and_a_form(kinds):
+    model = network("mlp")
+    assert ask(model) is kinds.many
+    timed = kinds.one.calls
+    assert ask(model) is kinds.many
+    assert kinds.one.calls == timed
+    ask(model, images=3)
+    assert kinds.one.calls == 2 * timed
+    ask(network("mlp"))
+    assert kinds.one.calls == 3 * timed
+
+
+def test_a_network_that_was_asked_about_is_let_go(kinds):
+    model = network("mlp")
+    ask(model)
+    reference = weakref.ref(model)
+    del model
+    gc.collect()
+    assert reference() is None
+
+
+def test_what_cannot_serve_a_network_any_more_is_not_taken(kinds, monkeypatch):
+    """It was changed, or is scored in another way."""
+    model = network("mlp")
+    assert ask(model) is kinds.many
+
+    def broken(*arguments):
+        raise RuntimeError("as if")
+
+    monkeypatch.setattr(kinds.many, "__call__", broken)
+    assert ask(model) is kinds.one
+
+
+def test_a_draw_of_a_chunk_of_one_is_timed_alone(kinds, monkeypatch):
+    """More than an evaluation has at once could be more than there is memory for."""
+    monkeypatch.setattr(kinds.one, "chunk", lambda self, batch: 1)
+    sizes = []
+
+    def one_by_one(self, chips, batches, sigmas, reduce):
+        sizes.append(len(chips))
+
+    monkeypatch.setattr(kinds.one, "__call__", one_by_one)
+    ask(network("mlp"))
+    assert set(sizes) == {1}
+
+
+@pytest.mark.parametrize("name", ["autocast", "streamed"])
+def test_auto_is_in_place_where_vmap_is_not_exact_or_takes_copies(kinds, monkeypatch, name):
+    weights = SimpleNamespace(device=CUDA.device, streamed=name == "streamed")
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: name == "autocast")
+    assert ask(network("mlp"), weights=weights) is kinds.one
+    assert kinds.one.calls == kinds.many.calls == 0
 
 
 @pytest.mark.parametrize("backend", ["in_place", "vmap"])
@@ -214,6 +268,42 @@ def test_a_larger_network_has_smaller_chunks():
                 chunks.append(backend(model, weights, accuracy).chunk(batch))
     assert chunks[0] > chunks[2] >= 1
     assert chunks[1] > chunks[3] >= 1
+
+
+def test_large_images_have_smaller_chunks():
+    """All batches of a chunk are there at the same time."""
+    model = network("mlp")
+    with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
+        backend = InPlace(model, weights, accuracy)
+        sizes = [backend.chunk([torch.empty(n, 3, 512, 512, device="meta")]) for n in (1, 7, 100)]
+    assert sizes[0] > sizes[1] > sizes[2] == 1
+    assert 2 <= sizes[1] == (1 << 26) // (7 * 3 * 512 * 512 * 4)
+
+
+class Renormed(nn.Linear):
+    """Lets its weights look elsewhere at each pass, as layers with a norm constraint do."""
+
+    def forward(self, inputs):
+        self.weight.data = torch.renorm(self.weight.data, p=2, dim=0, maxnorm=0.5)
+        return super().forward(inputs)
+
+
+@pytest.mark.parametrize("limit", [apply.LARGE, 0])
+@pytest.mark.parametrize("at_once", [1, 1 << 20])
+def test_a_pass_may_let_weights_look_elsewhere(monkeypatch, limit, at_once):
+    monkeypatch.setattr(apply, "LARGE", limit)
+    monkeypatch.setattr(in_place, "_WEIGHTS", at_once)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), Renormed(144, 10)).eval()
+    before = model[1].weight.data.clone()
+    images = data()
+    curve = evaluate(model, images, DRIFT, [0.3, 0.9], 4, images_per_draw=60, score=confidence)
+    assert torch.equal(model[1].weight.data, before)
+    for sigma, scores in zip(curve.sigmas, curve.scores, strict=True):
+        for k, score in enumerate(scores):
+            with torch.no_grad(), drifted(model, DRIFT, sigma, Chip(0, k)):
+                expected = confidence(model, images.tensors).mean().item()
+            assert score == pytest.approx(expected, abs=1e-6)
 
 
 def test_chunks_count_the_copies_of_a_draw(monkeypatch):

@@ -1,6 +1,6 @@
 """Which images an evaluation takes from a loader, in whatever form they come."""
 
-from collections import namedtuple
+from collections import UserDict, namedtuple
 
 import pytest
 import torch
@@ -20,6 +20,7 @@ from torch.utils.data import (
 from bayesft.drift import LogNormalDrift
 from bayesft.errors import SettingError
 from bayesft.robustness import evaluate
+from bayesft.robustness import images as images_module
 from bayesft.robustness.images import ImagePool
 
 NUMBERS = TensorDataset(torch.arange(20.0)[:, None])
@@ -128,3 +129,37 @@ def test_the_global_random_state_is_left_as_found(monkeypatch):
     ]
     assert torch.equal(torch.get_rng_state(), state)
     assert curves[0].scores == curves[1].scores
+
+
+def test_a_gpu_takes_no_more_than_it_has_room_for_at_once():
+    """As many batches as 64 MiB hold; `meta` stands for any device but the CPU."""
+    images = torch.empty(500, 3, 224, 224, device="meta")
+    pool = ImagePool(TensorDataset(images))
+    found = list(pool.batches([torch.arange(40)] * 6))
+    assert [tuple(batch[0].shape) for batch in found] == [(40, 3, 224, 224)] * 6
+    assert max(batch[0].untyped_storage().nbytes() for batch in found) <= 1 << 26
+
+
+def test_for_a_network_on_the_cpu_nothing_is_pinned(monkeypatch):
+    """Though the loader would, for a training on a GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(images_module, "pin_memory", None)
+    for numbers in (NUMBERS, Subset(NUMBERS, range(20))):
+        pool = ImagePool(DataLoader(numbers, pin_memory=True), device=torch.device("cpu"))
+        [batch] = pool.batches([torch.arange(3)])
+        assert batch[0].flatten().tolist() == [0.0, 1.0, 2.0]
+
+
+class Fields(UserDict):
+    pass
+
+
+def test_pinning_keeps_what_a_batch_is(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor, device=None: tensor + 1)
+    loader = DataLoader(Subset(NUMBERS, range(20)), pin_memory=True, collate_fn=lambda rows: Fields(
+        x=torch.stack([row[0] for row in rows])
+    ))  # fmt: skip
+    pool = ImagePool(loader, device=torch.device("cuda"))
+    [batch] = pool.batches([torch.arange(2)])
+    assert type(batch) is Fields
+    assert batch["x"].flatten().tolist() == [1.0, 2.0]

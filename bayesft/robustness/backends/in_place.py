@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends.base import Reduce
+from bayesft.robustness.batches import bytes_of
 from bayesft.robustness.score import Score
 
 # Weights whose drift is computed at once: few calls for a small network, and they stay
@@ -15,6 +16,8 @@ from bayesft.robustness.score import Score
 _WEIGHTS = 1 << 20
 _GPU_WEIGHTS = 1 << 24
 _DRAWS = 32
+# What the batches of these draws may take.
+_BATCH_BYTES = 1 << 26
 
 
 class InPlace:
@@ -43,4 +46,5 @@ class InPlace:
 
     def chunk(self, batch: Any) -> int:
         most = _WEIGHTS if self.weights.device.type == "cpu" else _GPU_WEIGHTS
-        return max(1, min(_DRAWS, most // self.weights.count))
+        batches = _BATCH_BYTES // max(1, bytes_of(batch))
+        return max(1, min(_DRAWS, batches, most // self.weights.count))

@@ -1,0 +1,158 @@
+"""Which backend to take: the one asked for, or the fastest."""
+
+import math
+import time
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from bayesft.drift import Chip, DriftingWeights
+from bayesft.errors import BayesFTError, SettingError
+from bayesft.robustness.backends.base import Backend, mean_score
+from bayesft.robustness.backends.in_place import InPlace
+from bayesft.robustness.backends.named import AUTO, BACKENDS
+from bayesft.robustness.batches import tensors_of
+from bayesft.robustness.score import Score
+
+# Draws that a backend is timed on, and how often.
+_FEW, _MANY = 2, 6
+_TIMES = 2
+# Draws that an evaluation has in a call, if it can.
+_TAKEN = 32
+
+# For each network what was fastest, by what it was scored on: a training asks each epoch.
+_KNOWN: MutableMapping[nn.Module, dict[Hashable, str]] = WeakKeyDictionary()
+
+Probe = Callable[[int], tuple[Sequence[Chip], Sequence[Any]]]
+"""Gives so many chips and batches."""
+
+
+def choose(
+    name: str,
+    model: nn.Module,
+    weights: DriftingWeights,
+    score: Score,
+    *,
+    probe: Probe,
+) -> Backend:
+    """Return the backend called `name`, or for `auto` the one to take.
+
+    On a CPU that is `in_place`, which serves any network and any score, and is the
+    same each time, so that a run repeats to the bit. So it is for a large network, of which
+    it needs the fewest copies, and under `torch.autocast`, whose rules PyTorch's vmap does
+    not follow in all: it adds biases in float32 (pytorch/pytorch issue 192617). On a GPU,
+    where a small network waits for its own launches, all are timed on a few draws, the
+    first time that a network is scored by a score of this name on batches of this form;
+    later ones of the same evaluation may have other forms.
+
+    Args:
+        name: `auto`, `in_place` or `vmap`.
+        model: what is scored.
+        weights: of `model`.
+        score: a function of (model, batch).
+        probe: gives chips and batches to try with.
+
+    Raises:
+        SettingError: `vmap` was asked for by name and cannot serve this network.
+    """
+    device = weights.device
+    autocast = torch.is_autocast_enabled(device.type)
+    if name == AUTO and (device.type == "cpu" or weights.streamed or autocast):
+        name = "in_place"
+    if name == "in_place":
+        return InPlace(model, weights, score)
+    if name == AUTO:
+        return _fastest(model, weights, score, probe)
+    backend = BACKENDS[name](model, weights, score)
+    try:
+        backend(*probe(_FEW), [0.0], mean_score)
+    except BayesFTError:
+        raise
+    except Exception as error:
+        raise SettingError(
+            f"`backend={name}` cannot score {type(model).__name__} ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}). Use backend=in_place, or auto."
+        ) from error
+    return backend
+
+
+def _fastest(model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe) -> Backend:
+    [batch] = probe(1)[1]
+    shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(batch))
+    form = shapes, getattr(score, "__qualname__", type(score).__name__)
+    known = _KNOWN.setdefault(model, {})
+    if form not in known:
+        known[form] = _name_of_fastest(model, weights, score, probe)
+    backend = BACKENDS[known[form]](model, weights, score)
+    if not isinstance(backend, InPlace):
+        # What it could do once it may not be able to do with another score of this name, or
+        # since the network was changed.
+        try:
+            backend(*probe(_FEW), [0.0], mean_score)
+        except BayesFTError:
+            raise
+        except Exception:
+            known[form] = "in_place"
+            return InPlace(model, weights, score)
+    return backend
+
+
+def _name_of_fastest(model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe) -> str:
+    """Return the name of the backend with which a draw takes the least time.
+
+    A call takes a time of its own and one for each draw, which two numbers of draws tell
+    apart.
+    """
+    fastest, least = "in_place", math.inf
+    for name in BACKENDS:
+        backend = BACKENDS[name](model, weights, score)
+        try:
+            seconds = _seconds_of_a_draw(backend, probe, weights.device, least)
+        except torch.OutOfMemoryError:
+            continue
+        except BayesFTError:
+            raise
+        except Exception:
+            if name == "in_place":
+                raise
+            continue
+        if seconds < least:
+            fastest, least = name, seconds
+    return fastest
+
+
+def _seconds_of_a_draw(backend: Backend, probe: Probe, device: torch.device, least: float) -> float:
+    """Return what a draw takes among many; infinity if that is more than `least` in any case."""
+    most = min(_TAKEN, backend.chunk(probe(1)[1][0]))
+    if most <= _FEW:
+        return _seconds(backend, *probe(most), device) / most
+    few = _seconds(backend, *probe(_FEW), device)
+    if few > most * least:
+        return math.inf
+    many = min(_MANY, most)
+    each = (_seconds(backend, *probe(many), device) - few) / (many - _FEW)
+    each = min(max(0.0, each), few / _FEW)
+    return each + (few - _FEW * each) / most
+
+
+def _seconds(
+    backend: Backend, chips: Sequence[Chip], batches: Sequence[Any], device: torch.device
+) -> float:
+    """Return the least time of a few calls, what is slow the first time apart."""
+    backend(chips, batches, [0.0], mean_score)
+    _wait_for(device)
+    times = []
+    for _ in range(_TIMES):
+        started = time.perf_counter()
+        backend(chips, batches, [0.0], mean_score)
+        _wait_for(device)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
