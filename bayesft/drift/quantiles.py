@@ -10,7 +10,7 @@ from torch import Tensor
 BINS = 1 << 16
 OUTER = 16
 # Below, threads cost more than they save.
-SMALLEST_SHARED = 1 << 20
+SMALLEST_SHARED = 1 << 22
 
 
 def quantiles(device: torch.device) -> Tensor:
