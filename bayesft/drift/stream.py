@@ -9,7 +9,7 @@ from bayesft.drift.chip import Chip
 from bayesft.drift.noise import BLOCK, fill_codes
 
 # Codes of a window, 16 MiB: enough for the threads of a large machine.
-WINDOW = 16 * BLOCK
+WINDOW = 4 * BLOCK
 # The integers that codes are made with are not to be had everywhere.
 _MADE_ON = ("cpu", "cuda")
 

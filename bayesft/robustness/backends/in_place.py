@@ -12,8 +12,8 @@ from bayesft.robustness.batches import bytes_of
 from bayesft.robustness.score import Score
 
 # Weights whose drift is computed at once: few calls for a small network, and they stay
-# in a CPU's cache; a GPU is to be busy for longer than the calls take.
-_WEIGHTS = 1 << 20
+# near a CPU; a GPU is to be busy for longer than the calls take.
+_WEIGHTS = 1 << 21
 _GPU_WEIGHTS = 1 << 24
 _DRAWS = 32
 # What the batches of these draws may take.
