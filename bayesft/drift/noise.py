@@ -28,6 +28,7 @@ from bayesft.drift.words import BITS, digest, keys_of, words, words_at
 # Places that are worked on at once: few calls for a small network, whose time they are, and
 # what is in between is near a CPU.
 BLOCK = 1 << 20
+# On a GPU for which there is no kernel.
 _GPU_BLOCK = 1 << 22
 # Of them each word makes four codes.
 CODE_BITS = 16

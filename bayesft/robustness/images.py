@@ -140,7 +140,7 @@ class ImagePool:
         """
         step = _BATCHES_AT_ONCE
         if tensors[0].device.type != "cpu" and len(indices):
-            batch = len(indices[0]) * bytes_of(tensors) // self.total
+            batch = max(map(len, indices)) * bytes_of(tensors) // self.total
             step = max(1, min(_GPU_BATCHES_AT_ONCE, _GPU_BYTES_AT_ONCE // max(1, batch)))
         for start in range(0, len(indices), step):
             some = indices[start : start + step]

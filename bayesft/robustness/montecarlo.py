@@ -103,7 +103,7 @@ def evaluate(
         worst_score: what a draw with a non-finite score counts as; finite.
         prepare: what each batch goes through before it is scored; by default it is
             moved to the model's device, and a `TensorDataset` that a GPU has ample room
-            for is copied there as a whole.
+            for is copied there as a whole, once as many images were asked for.
         backend: `in_place` (one draw after the other, any network), `vmap` (many at
             once), or `auto`: the first on a CPU, for so large a network and under autocast,
             else the faster one.

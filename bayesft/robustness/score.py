@@ -43,7 +43,7 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
             f"but got {_describe(logits)}. "
             "Pass a `score` of your own, a function of (model, batch)."
         )
-    # The maximum of a row that holds a NaN is NaN, which is smaller than nothing.
+    # The maximum of a row that holds a NaN is NaN, which no number is larger than.
     largest, guess = logits.max(dim=1)
     correct = (guess == labels) & (largest.abs() < math.inf)
     return correct.float()

@@ -1,8 +1,6 @@
 """Backends agree on the same draws, and refuse by name what they cannot do."""
 
-import gc
 import weakref
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +11,7 @@ from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, apply, drifted
 from bayesft.errors import SettingError
 from bayesft.models import MLP, LeNet5
 from bayesft.robustness import accuracy, backends, evaluate
-from bayesft.robustness.backends import InPlace, Vmapped, choice, choose, in_place, mean_score
+from bayesft.robustness.backends import InPlace, Vmapped, choose, in_place, mean_score
 from bayesft.robustness.images import draw_indices
 
 DRIFT = LogNormalDrift()
@@ -98,118 +96,6 @@ def test_auto_serves_what_vmap_cannot_and_vmap_says_so():
     assert evaluate(Branches(), data(), DRIFT, [0.5], 4).points[0].draws == 4
     with pytest.raises(SettingError, match=r"`backend=vmap` cannot score Branches.*in_place"):
         evaluate(Branches(), data(), DRIFT, [0.5], 4, backend="vmap")
-
-
-def test_on_a_cpu_auto_is_in_place():
-    model = network("mlp")
-    with DriftingWeights(model, DRIFT) as weights:
-        assert isinstance(choose("auto", model, weights, accuracy, probe=None), InPlace)
-
-
-CUDA = SimpleNamespace(device=torch.device("cuda"), streamed=False)
-
-
-class Timed:
-    """Takes a time of `now` for each call and for each draw."""
-
-    now, call, draw, calls = [0.0], 0.0, 0.0, 0
-
-    def __init__(self, model, weights, score):
-        pass
-
-    def __call__(self, chips, batches, sigmas, reduce):
-        type(self).calls += 1
-        self.now[0] += self.call + self.draw * len(chips)
-
-    def chunk(self, batch):
-        return 100
-
-
-@pytest.fixture
-def kinds(monkeypatch):
-    """Two backends whose times are known, by the names of the real ones."""
-    one = type("One", (Timed, InPlace), {"draw": 3.0})
-    many = type("Many", (Timed,), {"call": 12.0})
-    monkeypatch.setattr(choice, "BACKENDS", {"in_place": one, "vmap": many})
-    monkeypatch.setattr(choice, "InPlace", one)
-    monkeypatch.setattr(choice, "_wait_for", lambda device: None)
-    monkeypatch.setattr(choice.time, "perf_counter", lambda: Timed.now[0])
-    return SimpleNamespace(one=one, many=many)
-
-
-def ask(model, *, images=2, score=accuracy, weights=CUDA):
-    batch = [torch.zeros(images, 1)]
-    return type(
-        choose("auto", model, weights, score, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n))
-    )
-
-
-@pytest.mark.parametrize(
-    ("call", "draw", "chosen"),
-    [
-        (12.0, 0.0, "many"),  # a launch serves all draws
-        (90.0, 0.0, "many"),  # 2.8 for each of 32
-        (0.0, 8.0, "one"),
-        (97.0, 0.0, "one"),  # so slow that few draws tell
-    ],
-)
-def test_on_a_gpu_auto_is_what_takes_least_for_many_draws(kinds, call, draw, chosen):
-    kinds.many.call, kinds.many.draw = call, draw
-    assert ask(network("mlp")) is getattr(kinds, chosen)
-
-
-def test_what_is_fastest_is_asked_once_for_a_network_and_a_form(kinds):
-    model = network("mlp")
-    assert ask(model) is kinds.many
-    timed = kinds.one.calls
-    assert ask(model) is kinds.many
-    assert kinds.one.calls == timed
-    ask(model, images=3)
-    assert kinds.one.calls == 2 * timed
-    ask(network("mlp"))
-    assert kinds.one.calls == 3 * timed
-
-
-def test_a_network_that_was_asked_about_is_let_go(kinds):
-    model = network("mlp")
-    ask(model)
-    reference = weakref.ref(model)
-    del model
-    gc.collect()
-    assert reference() is None
-
-
-def test_what_cannot_serve_a_network_any_more_is_not_taken(kinds, monkeypatch):
-    """It was changed, or is scored in another way."""
-    model = network("mlp")
-    assert ask(model) is kinds.many
-
-    def broken(*arguments):
-        raise RuntimeError("as if")
-
-    monkeypatch.setattr(kinds.many, "__call__", broken)
-    assert ask(model) is kinds.one
-
-
-def test_a_draw_of_a_chunk_of_one_is_timed_alone(kinds, monkeypatch):
-    """More than an evaluation has at once could be more than there is memory for."""
-    monkeypatch.setattr(kinds.one, "chunk", lambda self, batch: 1)
-    sizes = []
-
-    def one_by_one(self, chips, batches, sigmas, reduce):
-        sizes.append(len(chips))
-
-    monkeypatch.setattr(kinds.one, "__call__", one_by_one)
-    ask(network("mlp"))
-    assert set(sizes) == {1}
-
-
-@pytest.mark.parametrize("name", ["autocast", "streamed"])
-def test_auto_is_in_place_where_vmap_is_not_exact_or_takes_copies(kinds, monkeypatch, name):
-    weights = SimpleNamespace(device=CUDA.device, streamed=name == "streamed")
-    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: name == "autocast")
-    assert ask(network("mlp"), weights=weights) is kinds.one
-    assert kinds.one.calls == kinds.many.calls == 0
 
 
 @pytest.mark.parametrize("backend", ["in_place", "vmap"])

@@ -68,7 +68,7 @@ print((faults() - before) / 50)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's memory")
 def test_a_forward_pass_finds_its_memory_there():
-    """Without what keeps it, about 400 pages of 4 KiB are asked for again in each draw."""
+    """Without what keeps it, about 100 pages of 4 KiB are asked for again in each draw."""
     done = subprocess.run(
         [sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=120, check=False
     )
