@@ -31,6 +31,14 @@ def no_key(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
 
 
+@pytest.fixture(autouse=True)
+def settings_are_read_anew(monkeypatch):
+    """W&B reads the environment once, and would go on with this test's in the next."""
+    yield
+    monkeypatch.undo()
+    wandb.teardown()
+
+
 def test_a_run_offline_holds_rates_curve_config_and_group(no_key, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         folder = tmp_path / "a b"
