@@ -1,6 +1,6 @@
 """Putting drift on a network, and taking it off again to the bit."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bayesft.drift.base import Drift
 from bayesft.drift.chip import Chip
 from bayesft.drift.compute import CodedDrift, drift_parameters
-from bayesft.drift.stream import Reader, all_codes, windows
+from bayesft.drift.stream import Reader, all_codes
 
 # Of more numbers than this (64 MiB) no copy is made that can be done without.
 LARGE = 1 << 24
@@ -89,7 +89,7 @@ class DriftingWeights:
         if self.streamed:
             for sigma in sigmas:
                 for chip in chips:
-                    self._drift(self._own, self._windows(chip), sigma)
+                    self._drift(self._own, self._reader(chip), sigma)
                     # A forward pass may have let them look elsewhere.
                     self._look_at(self._own)
                     yield
@@ -114,16 +114,28 @@ class DriftingWeights:
     def _filled(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[Tensor]:
         """Yield the same, with what lies between the rows."""
         rows = self._memory_of_rows(len(chips))
-        codes = None if self.streamed else self._codes_of(chips)
+        codes = None
         for sigma in sigmas:
-            if self._at_once:
-                with torch.inference_mode(False), torch.no_grad():
-                    self._coded.into(rows, self._row, codes, sigma)
-            else:
-                for k, chip in enumerate(chips):
-                    parts = self._windows(chip) if self.streamed else [codes[k]]
-                    self._drift(self._parts(rows[k]), parts, sigma)
+            if not self._straight(rows, chips, sigma):
+                if codes is None and not self.streamed:
+                    codes = self._codes_of(chips)
+                self._fill(rows, chips, codes, sigma)
             yield rows
+
+    def _straight(self, rows: Tensor, chips: Sequence[Chip], sigma: float) -> bool:
+        with torch.inference_mode(False), torch.no_grad():
+            return self._at_once and self._coded.straight(rows, self._row, chips, sigma)
+
+    def _fill(
+        self, rows: Tensor, chips: Sequence[Chip], codes: Tensor | None, sigma: float
+    ) -> None:
+        if self._at_once:
+            with torch.inference_mode(False), torch.no_grad():
+                self._coded.into(rows, self._row, codes, sigma)
+        else:
+            for k, chip in enumerate(chips):
+                made = None if codes is None else codes[k]
+                self._drift(self._parts(rows[k]), self._reader(chip, made), sigma)
 
     def stacked(self, rows: Tensor) -> dict[str, Tensor]:
         """Return rows of drifted weights by name, each of shape `(draws, *the parameter's)`."""
@@ -179,16 +191,16 @@ class DriftingWeights:
         # Autocast keeps casted copies of parameters, and would go on with the old ones.
         torch.clear_autocast_cache()
 
-    def _drift(self, outs: Sequence[Tensor], codes: Iterable[Tensor], sigma: float) -> None:
+    def _drift(self, outs: Sequence[Tensor], codes: Reader, sigma: float) -> None:
         with torch.inference_mode(False), torch.no_grad():
-            drift_parameters(self._coded, outs, self._clean, Reader(codes), sigma)
+            drift_parameters(self._coded, outs, self._clean, codes, sigma)
 
     def _parts(self, row: Tensor) -> list[Tensor]:
         parts = row[: self.count].split(self._sizes)
         return [part.view(clean.shape) for part, clean in zip(parts, self._clean, strict=True)]
 
-    def _windows(self, chip: Chip) -> Iterator[Tensor]:
-        return windows(chip, self.count, self.device)
+    def _reader(self, chip: Chip, made: Tensor | None = None) -> Reader:
+        return Reader(chip, self.count, self.device, made=made)
 
     def _codes_of(self, chips: Sequence[Chip]) -> Tensor:
         self._codes = all_codes(chips, self._width, self.device, memory=self._codes)

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from bayesft.drift import kernels
 from bayesft.drift.base import Drift
+from bayesft.drift.chip import Chip
+from bayesft.drift.noise import chip_keys
 from bayesft.drift.quantiles import look_up, quantiles
 from bayesft.drift.stream import Reader
 
@@ -56,6 +59,27 @@ class CodedDrift:
             look_up(factors, codes, out)
             out.mul_(weight)
 
+    def straight(
+        self, out: Tensor, weight: Tensor, chips: Sequence[Chip], sigma: float, *, start: int = 0
+    ) -> bool:
+        """Write drifted weights of D chips without codes in between, if there is a kernel for it.
+
+        Args:
+            out: shape `(D, n)`, contiguous, of the type of `weight`.
+            weight: shape `(n,)`, contiguous.
+            chips: D of them.
+            sigma: the strength.
+            start: the place of the first weight.
+
+        Returns:
+            Whether it was done. Of what was written as codes it is the same to the bit.
+        """
+        factors = self._factors(sigma, out.dtype)
+        if factors is None or not chips:
+            return False
+        keys = chip_keys([(chip.seed, chip.index) for chip in chips], self.device)
+        return kernels.multiply(out, weight, factors, keys, start)
+
     def _factors(self, sigma: float, dtype: torch.dtype) -> Tensor | None:
         """Return the factor of each code, or None if it is not by a factor that weights drift.
 
@@ -97,6 +121,9 @@ def drift_parameters(
         flat = weight.is_contiguous() and out.is_contiguous() and weight.dtype == out.dtype
         if drift.drift.elementwise and flat:
             start, out, weight = 0, out.view(-1), weight.view(-1)
+            if drift.straight(out[None], weight, [codes.chip], sigma, start=codes.position):
+                codes.skip(size)
+                continue
             for piece in codes.pieces(size):
                 part = slice(start, start + len(piece))
                 drift.into(out[part], weight[part], piece, sigma)

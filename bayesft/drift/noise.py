@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bayesft.drift import fused
+from bayesft.drift import kernels
 from bayesft.drift.quantiles import BINS, OUTER, look_up, quantiles
 from bayesft.drift.words import BITS, digest, keys_of, words, words_at
 
@@ -64,6 +64,16 @@ def standard_normals(seed: int, indices: Sequence[int], count: int) -> Tensor:
     return normals
 
 
+def chip_keys(chips: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
+    """Return the keys of several chips' words, of first and finer codes: int64, `(D, 4)`.
+
+    Args:
+        chips: seed and index of each, D of them, at least one.
+        device: where to have them.
+    """
+    return keys_of([digest(seed, index, "weights") for seed, index in chips], device)
+
+
 def fill_codes(codes: Tensor, chips: Sequence[tuple[int, int]], *, start: int = 0) -> None:
     """Write the codes of several chips, from their place `start` on.
 
@@ -74,8 +84,8 @@ def fill_codes(codes: Tensor, chips: Sequence[tuple[int, int]], *, start: int = 
     """
     if not chips:
         return
-    keys = keys_of([digest(seed, index, "weights") for seed, index in chips], codes.device)
-    if codes.device.type == "cuda" and fused.fill(codes, keys, start):
+    keys = chip_keys(chips, codes.device)
+    if kernels.fill(codes, keys, start):
         return
     on_cpu = codes.device.type == "cpu"
     refine, size = (_refine_few, BLOCK) if on_cpu else (_refine, _GPU_BLOCK)

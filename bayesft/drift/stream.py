@@ -1,12 +1,12 @@
 """The codes of chips where a network is: all of them, or in windows for a large one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from bayesft.drift.chip import Chip
-from bayesft.drift.noise import BLOCK, fill_codes
+from bayesft.drift.noise import BLOCK, LANES, fill_codes
 
 # Codes of a window, 16 MiB: enough for the threads of a large machine.
 WINDOW = 4 * BLOCK
@@ -35,56 +35,71 @@ def all_codes(
     return memory
 
 
-def windows(chip: Chip, count: int, device: torch.device) -> Iterator[Tensor]:
-    """Yield the codes of a chip in windows, made one by one, the last one shorter.
-
-    Args:
-        chip: whose.
-        count: how many there are in all.
-        device: where to have them; a window is as it is until the next one.
-    """
-    memory = _memory((1, min(WINDOW, count)), device if device.type in _MADE_ON else "cpu")
-    for start in range(0, count, WINDOW):
-        part = memory[:, : count - start]
-        fill_codes(part, [(chip.seed, chip.index)], start=start)
-        yield part[0].to(device)
-
-
 def _memory(shape: tuple[int, int], device: torch.device | str) -> Tensor:
     with torch.inference_mode(False):
         return torch.empty(shape, dtype=torch.int32, device=device)
 
 
 class Reader:
-    """Codes read from the first to the last, whatever windows they come in.
+    """A chip's codes, read from the first to the last, and made in windows as they are read.
 
     Args:
-        windows: 1-d, at least one; each may be overwritten when the next is taken.
+        chip: whose.
+        count: how many there are.
+        device: where to have them.
+        made: all of them, if they were made before.
+
+    Attributes:
+        chip: whose.
+        position: how many were read or left out.
     """
 
-    def __init__(self, windows: Iterable[Tensor]) -> None:
-        self._windows = iter(windows)
-        self._rest = next(self._windows)
+    def __init__(
+        self, chip: Chip, count: int, device: torch.device, *, made: Tensor | None = None
+    ) -> None:
+        self.chip = chip
+        self.position = 0
+        self._count = count
+        self._device = device
+        # New memory for each window would cost a CPU more than the codes.
+        self._memory: Tensor | None = None
+        self._rest = made
 
     def pieces(self, count: int) -> Iterator[Tensor]:
         """Yield the next `count` codes in pieces, each as it is until the next one."""
         while count:
-            if len(self._rest) == 0:
-                self._rest = next(self._windows)
-            piece = self._take(min(count, len(self._rest)))
+            if self._rest is None:
+                self._rest = self._window()
+            piece = self._rest[:count]
             count -= len(piece)
+            self.skip(len(piece))
             yield piece
 
     def read(self, count: int) -> Tensor:
         """Return the next `count` codes in one tensor, as it is until the next call."""
-        if count <= len(self._rest):
-            return self._take(count)
-        whole, filled = self._rest.new_empty(count), 0
+        if self._rest is not None and 0 < count <= len(self._rest):
+            [piece] = self.pieces(count)
+            return piece
+        with torch.inference_mode(False):
+            whole = torch.empty(count, dtype=torch.int32, device=self._device)
+        filled = 0
         for piece in self.pieces(count):
             whole[filled : filled + len(piece)] = piece
             filled += len(piece)
         return whole
 
-    def _take(self, count: int) -> Tensor:
-        piece, self._rest = self._rest[:count], self._rest[count:]
-        return piece
+    def skip(self, count: int) -> None:
+        """Leave the next `count` codes out: what was not made of them is not made."""
+        self.position += count
+        if self._rest is not None:
+            rest = self._rest[count:]
+            self._rest = rest if len(rest) else None
+
+    def _window(self) -> Tensor:
+        first = self.position - self.position % LANES
+        if self._memory is None:
+            made_on = self._device if self._device.type in _MADE_ON else "cpu"
+            self._memory = _memory((1, min(WINDOW, self._count)), made_on)
+        part = self._memory[:, : self._count - first]
+        fill_codes(part, [(self.chip.seed, self.chip.index)], start=first)
+        return part[0, self.position - first :].to(self._device)

@@ -105,8 +105,9 @@ def evaluate(
             moved to the model's device, and a `TensorDataset` that a GPU has ample room
             for is copied there as a whole, once as many images were asked for.
         backend: `in_place` (one draw after the other, any network), `vmap` (many at
-            once), or `auto`: the first on a CPU, for so large a network and under autocast,
-            else the faster one.
+            once), or `auto`: the first on a CPU (but the second for the accuracy of a small
+            network of linear layers, if draws have at most 256 images), for so large a
+            network and under autocast, else the faster one.
         distributed: divide the draws over the processes of `torch.distributed`; each
             gets the whole curve, the same as one process's.
 

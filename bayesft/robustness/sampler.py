@@ -91,7 +91,9 @@ class Sampler:
                 first = self.prepare(next(batches))
                 if self._backend is None:
                     self._backend = self._choose(first, waiting[0])
-                size = min(self._backend.chunk(first), len(waiting))
+                # As many each time, so that memory fits again.
+                calls = -(-len(waiting) // self._backend.chunk(first))
+                size = -(-len(waiting) // calls)
                 ready = [first, *map(self.prepare, islice(batches, size - 1))]
                 chunk, waiting = waiting[:size], waiting[size:]
                 chips = [Chip(self.seed, request.chip) for request in chunk]

@@ -27,6 +27,7 @@ class Classification(Task):
     """
 
     clean_name = "clean_accuracy"
+    score = staticmethod(accuracy)
 
     def __init__(self, num_classes: int, *, name: str = "acc", title: str = "accuracy") -> None:
         super().__init__(num_classes, name=name, title=title)
@@ -42,9 +43,6 @@ class Classification(Task):
 
     def meters(self) -> dict[str, Metric]:
         return {self.name: MulticlassAccuracy(self.num_classes, average="micro")}
-
-    def score(self, model: nn.Module, batch: Any) -> Tensor:
-        return accuracy(model, batch)
 
     def clean(self, model: nn.Module, batches: Iterable[Any]) -> float:
         return clean_score(model, batches)

@@ -7,6 +7,7 @@ from torch import nn
 from bayesft.drift import Chip, Drift, DriftingWeights, LogNormalDrift, drifted
 
 SIGMA = 0.7
+pytestmark = pytest.mark.usefixtures("either_way")
 
 
 class Halved(LogNormalDrift):

@@ -11,6 +11,7 @@ from bayesft.drift.noise import fill_codes
 from bayesft.drift.quantiles import BINS, OUTER, SMALLEST_SHARED, look_up, quantiles
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("either_way")
 # One block, several, and enough for threads to share.
 COUNTS = [1000, noise.BLOCK + 1001, SMALLEST_SHARED + 1]
 
@@ -116,7 +117,7 @@ def test_any_part_of_a_chip_is_made_without_the_rest(start):
 
 
 @pytest.mark.parametrize("count", [3, 70_001, noise.BLOCK + 5])
-def test_a_gpus_way_gives_the_same_codes(monkeypatch, count):
+def test_a_gpus_way_gives_the_same_codes(monkeypatch, by_pytorch, count):
     """Without looking which codes are to be made finer, in larger blocks."""
     chips = [(0, 8), (0, 9)]
     expected = codes(chips, count, start=8)

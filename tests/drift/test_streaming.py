@@ -8,9 +8,10 @@ from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, apply, drifted,
 from bayesft.drift import stream as streaming
 from bayesft.drift.noise import BLOCK
 from bayesft.drift.quantiles import quantiles
-from bayesft.drift.stream import Reader, windows
+from bayesft.drift.stream import Reader
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("either_way")
 
 
 class Whole(LogNormalDrift):
@@ -122,7 +123,7 @@ def test_a_draw_is_read_again_after_another(monkeypatch):
     assert not alike(draws[0], draws[1])
 
 
-def test_a_small_networks_codes_serve_every_sigma(monkeypatch):
+def test_a_small_networks_codes_serve_every_sigma(monkeypatch, by_pytorch):
     """Of a small network they cost more than the rest."""
     made, fill = [], streaming.fill_codes
 
@@ -183,23 +184,37 @@ def test_under_inference_mode(monkeypatch, drift):
 @pytest.mark.parametrize("count", [1, 1000, BLOCK, 2 * BLOCK + 5, 5 * BLOCK])
 def test_windows_are_the_chips_codes(monkeypatch, count):
     monkeypatch.setattr(streaming, "WINDOW", 2 * BLOCK)
-    parts = [part.clone() for part in windows(Chip(7, 11), count, CPU)]
+    parts = [part.clone() for part in Reader(Chip(7, 11), count, CPU).pieces(count)]
     assert max(map(len, parts)) <= 2 * BLOCK
     normals = quantiles(CPU)[torch.cat(parts).long()]
     assert torch.equal(normals, standard_normals(7, [11], count)[0])
 
 
-def test_a_reader_gives_every_number_once_and_in_order():
-    """From memory that each window overwrites."""
+@pytest.mark.parametrize("made", [False, True])
+def test_a_reader_gives_every_code_once_and_in_order(monkeypatch, made):
+    """And makes none that were left out, but for a few beside those that were not."""
+    chip = Chip(7, 11)
+    expected = streaming.all_codes([chip], 101, CPU)[0]
+    filled, fill = [], streaming.fill_codes
 
-    def overwriting():
-        memory = torch.empty(10)
-        for start in range(0, 100, 10):
-            yield memory.copy_(torch.arange(start, start + 10))
+    def counted(codes, chips, *, start):
+        filled.append((start, codes.shape[1]))
+        fill(codes, chips, start=start)
 
-    reader, found = Reader(overwriting()), []
+    monkeypatch.setattr(streaming, "WINDOW", 8)
+    monkeypatch.setattr(streaming, "fill_codes", counted)
+    reader, found = Reader(chip, 101, CPU, made=expected if made else None), []
     for count in (3, 0, 7, 4, 25, 1):
         found.append(reader.read(count).clone())
         assert len(found[-1]) == count
-    pieces = [piece.clone() for piece in reader.pieces(60)]
-    assert torch.equal(torch.cat([*found, *pieces]), torch.arange(100.0))
+    reader.skip(0)
+    left_out, position = expected[40:62], reader.position
+    reader.skip(len(left_out))
+    assert (position, reader.position) == (40, 62)
+    pieces = [piece.clone() for piece in reader.pieces(39)]
+    assert torch.equal(torch.cat([*found, left_out, *pieces]), expected)
+    if made:
+        assert not filled
+    else:
+        assert [start for start, _ in filled if 40 <= start < 60] == []
+        assert filled[-1] == (100, 1)

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from bayesft.drift import Chip, DriftingWeights, LogNormalDrift
-from bayesft.models import MLP
+from bayesft.models import MLP, LeNet5
 from bayesft.robustness import accuracy
 from bayesft.robustness.backends import InPlace, choice, choose
+from bayesft.robustness.backends.linear import ManyLinear
 
 CUDA = SimpleNamespace(device=torch.device("cuda"), streamed=False)
 
@@ -50,10 +51,20 @@ def ask(model, *, images=2, score=accuracy, weights=CUDA):
     )
 
 
-def test_on_a_cpu_auto_is_in_place():
-    model = MLP(image_size=12, hidden=(20,))
+@pytest.mark.parametrize(
+    ("model", "score", "kind"),
+    [
+        (LeNet5(image_size=12), accuracy, InPlace),
+        (MLP(image_size=12, hidden=(20,), norm="batch"), accuracy, InPlace),
+        (MLP(image_size=12, hidden=(20,)), accuracy, ManyLinear),
+        (MLP(image_size=12, hidden=(2000, 2000)), accuracy, InPlace),
+        # It may remember what it was called with.
+        (MLP(image_size=12, hidden=(20,)), lambda model, batch: accuracy(model, batch), InPlace),
+    ],
+)
+def test_on_a_cpu_auto_is_in_place_but_for_small_linear_networks(model, score, kind):
     with DriftingWeights(model, LogNormalDrift()) as weights:
-        assert isinstance(choose("auto", model, weights, accuracy, probe=None), InPlace)
+        assert type(choose("auto", model, weights, score, probe=None)) is kind
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import torch
 import torchvision
 from torch.utils.data import DataLoader, TensorDataset
 
-from bayesft.drift import Chip, LogNormalDrift, apply, fused
-from bayesft.drift.stream import WINDOW, all_codes, windows
+from bayesft.drift import Chip, LogNormalDrift, apply
+from bayesft.drift.kernels import gpu as kernels
+from bayesft.drift.stream import WINDOW, Reader, all_codes
 from bayesft.models import LeNet5
 from bayesft.robustness import evaluate
 from bayesft.robustness.batches import to_device
@@ -46,13 +47,14 @@ def test_the_curve_is_the_cpus(backend):
 
 def test_a_gpu_makes_the_same_codes():
     """To the bit: all at once, and in windows."""
-    assert fused._kernel("cuda:0") is not None
+    assert kernels._kernel("cuda:0") is not None
     chips, count = [Chip(0, 0), Chip(0, 7), Chip(3, 1 << 62)], WINDOW + 4099
     cpu = all_codes(chips, count, torch.device("cpu"))
     gpu = all_codes(chips, count, torch.device("cuda"))
     assert gpu.is_cuda
     assert torch.equal(gpu.cpu(), cpu)
-    parts = [part.cpu() for part in windows(chips[1], count, torch.device("cuda"))]
+    reader = Reader(chips[1], count, torch.device("cuda"))
+    parts = [part.cpu() for part in reader.pieces(count)]
     assert torch.equal(torch.cat(parts), cpu[1])
 
 

@@ -13,6 +13,7 @@ from bayesft.drift import Chip, DriftingWeights
 from bayesft.errors import BayesFTError, SettingError
 from bayesft.robustness.backends.base import Backend, mean_score
 from bayesft.robustness.backends.in_place import InPlace
+from bayesft.robustness.backends.linear import ManyLinear
 from bayesft.robustness.backends.named import AUTO, BACKENDS
 from bayesft.robustness.batches import tensors_of
 from bayesft.robustness.score import Score
@@ -40,8 +41,9 @@ def choose(
 ) -> Backend:
     """Return the backend called `name`, or for `auto` the one to take.
 
-    On a CPU that is `in_place`, which serves any network and any score, and is the
-    same each time, so that a run repeats to the bit. So it is for a large network, of which
+    On a CPU that is `in_place`, which serves any network and any score, or for what it
+    serves `ManyLinear`: the same each time, so that a run repeats to the bit. `in_place` it
+    is for a large network as well, of which
     it needs the fewest copies, and under `torch.autocast`, whose rules PyTorch's vmap does
     not follow in all: it adds biases in float32 (pytorch/pytorch issue 192617). On a GPU,
     where a small network waits for its own launches, all are timed on a few draws, the
@@ -61,6 +63,8 @@ def choose(
     device = weights.device
     autocast = torch.is_autocast_enabled(device.type)
     if name == AUTO and (device.type == "cpu" or weights.streamed or autocast):
+        if not autocast and ManyLinear.serves(model, weights, score):
+            return ManyLinear(model, weights, score)
         name = "in_place"
     if name == "in_place":
         return InPlace(model, weights, score)

@@ -13,7 +13,7 @@ from bayesft.robustness.score import Score
 
 # Weights whose drift is computed at once: few calls for a small network, and they stay
 # near a CPU; a GPU is to be busy for longer than the calls take.
-_WEIGHTS = 1 << 21
+_WEIGHTS = 1 << 22
 _GPU_WEIGHTS = 1 << 24
 _DRAWS = 32
 # What the batches of these draws may take.

@@ -9,11 +9,11 @@ from torch.func import functional_call, vmap
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends.base import Reduce, mean_score
-from bayesft.robustness.batches import stacked, tensors_of
+from bayesft.robustness.batches import bytes_of, stacked, tensors_of
 from bayesft.robustness.score import Score
 
-# On a CPU, what stays in a cache.
-_CPU_BYTES = 1 << 24
+# On a CPU; there are few calls for a small network then, whose time they are.
+_CPU_BYTES = 1 << 26
 # Of the memory that is free on a GPU.
 _GPU_SHARE = 0.25
 # Codes and weights, or weights alone.
@@ -72,7 +72,7 @@ class Vmapped:
         if size not in self._activations:
             self._activations[size] = self._measure(batch)
         copies = _COPIES_STREAMED if self.weights.streamed else _COPIES
-        each = copies * 4 * self.weights.count + self._activations[size]
+        each = copies * 4 * self.weights.count + self._activations[size] + bytes_of(batch)
         return max(1, min(budget // each, self._most or budget))
 
     def _measure(self, batch: Any) -> int:

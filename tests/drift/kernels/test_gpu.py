@@ -9,7 +9,7 @@ import subprocess
 import pytest
 import torch
 
-from bayesft.drift.fused import source
+from bayesft.drift.kernels.gpu import source
 from bayesft.drift.noise import fill_codes
 from bayesft.drift.words import digest, keys_of
 
