@@ -116,15 +116,15 @@ class DriftingWeights:
         rows = self._memory_of_rows(len(chips))
         codes = None
         for sigma in sigmas:
-            if not self._straight(rows, chips, sigma):
+            if not self._by_kernel(rows, chips, sigma):
                 if codes is None and not self.streamed:
                     codes = self._codes_of(chips)
                 self._fill(rows, chips, codes, sigma)
             yield rows
 
-    def _straight(self, rows: Tensor, chips: Sequence[Chip], sigma: float) -> bool:
+    def _by_kernel(self, rows: Tensor, chips: Sequence[Chip], sigma: float) -> bool:
         with torch.inference_mode(False), torch.no_grad():
-            return self._at_once and self._coded.straight(rows, self._row, chips, sigma)
+            return self._at_once and self._coded.by_kernel(rows, self._row, chips, sigma)
 
     def _fill(
         self, rows: Tensor, chips: Sequence[Chip], codes: Tensor | None, sigma: float

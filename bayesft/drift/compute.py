@@ -59,26 +59,27 @@ class CodedDrift:
             look_up(factors, codes, out)
             out.mul_(weight)
 
-    def straight(
+    def by_kernel(
         self, out: Tensor, weight: Tensor, chips: Sequence[Chip], sigma: float, *, start: int = 0
     ) -> bool:
-        """Write drifted weights of D chips without codes in between, if there is a kernel for it.
+        """Write drifted weights of D chips by a kernel, without their codes, if there is one.
 
         Args:
-            out: shape `(D, n)`, contiguous, of the type of `weight`.
-            weight: shape `(n,)`, contiguous.
+            out: shape `(D, n)`.
+            weight: shape `(n,)`, of that type.
             chips: D of them.
             sigma: the strength.
             start: the place of the first weight.
 
         Returns:
-            Whether it was done. Of what was written as codes it is the same to the bit.
+            Whether it was done.
         """
         factors = self._factors(sigma, out.dtype)
-        if factors is None or not chips:
+        if factors is None or not chips or not kernels.multiplies(out, weight, factors):
             return False
         keys = chip_keys([(chip.seed, chip.index) for chip in chips], self.device)
-        return kernels.multiply(out, weight, factors, keys, start)
+        kernels.multiply(out, weight, factors, keys, start)
+        return True
 
     def _factors(self, sigma: float, dtype: torch.dtype) -> Tensor | None:
         """Return the factor of each code, or None if it is not by a factor that weights drift.
@@ -91,8 +92,11 @@ class CodedDrift:
                 self._tables.clear()
             factors = None
             if self._by_factor and dtype in (torch.float32, torch.float64):
-                factors = self.drift.factor(quantiles(self.device), sigma)
-            self._tables[key] = factors if factors is None else factors.to(dtype)
+                normals = quantiles(self.device)
+                factors = self.drift.factor(normals, sigma)
+            if factors is not None:
+                factors = factors.to(dtype).broadcast_to(normals.shape).contiguous()
+            self._tables[key] = factors
         return self._tables[key]
 
 
@@ -121,7 +125,7 @@ def drift_parameters(
         flat = weight.is_contiguous() and out.is_contiguous() and weight.dtype == out.dtype
         if drift.drift.elementwise and flat:
             start, out, weight = 0, out.view(-1), weight.view(-1)
-            if drift.straight(out[None], weight, [codes.chip], sigma, start=codes.position):
+            if drift.by_kernel(out[None], weight, [codes.chip], sigma, start=codes.position):
                 codes.skip(size)
                 continue
             for piece in codes.pieces(size):

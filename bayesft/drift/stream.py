@@ -67,6 +67,8 @@ class Reader:
 
     def pieces(self, count: int) -> Iterator[Tensor]:
         """Yield the next `count` codes in pieces, each as it is until the next one."""
+        if self.position + count > self._count:
+            raise IndexError(f"{self.position} of {self._count} codes are read, not {count} more.")
         while count:
             if self._rest is None:
                 self._rest = self._window()

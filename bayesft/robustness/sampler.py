@@ -91,7 +91,7 @@ class Sampler:
                 first = self.prepare(next(batches))
                 if self._backend is None:
                     self._backend = self._choose(first, waiting[0])
-                # As many each time, so that memory fits again.
+                # Nearly as many each time, so that mostly memory fits again.
                 calls = -(-len(waiting) // self._backend.chunk(first))
                 size = -(-len(waiting) // calls)
                 ready = [first, *map(self.prepare, islice(batches, size - 1))]

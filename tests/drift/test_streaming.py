@@ -213,6 +213,8 @@ def test_a_reader_gives_every_code_once_and_in_order(monkeypatch, made):
     assert (position, reader.position) == (40, 62)
     pieces = [piece.clone() for piece in reader.pieces(39)]
     assert torch.equal(torch.cat([*found, left_out, *pieces]), expected)
+    with pytest.raises(IndexError, match="101 of 101 codes are read, not 1 more"):
+        reader.read(1)
     if made:
         assert not filled
     else:

@@ -192,6 +192,22 @@ def test_a_pass_may_let_weights_look_elsewhere(monkeypatch, limit, at_once):
             assert score == pytest.approx(expected, abs=1e-6)
 
 
+def test_chunks_of_an_evaluation_are_of_one_size(monkeypatch):
+    """So that the memory of one serves the next."""
+    sizes, original = [], InPlace.__call__
+
+    def counted(self, chips, *rest):
+        sizes.append(len(chips))
+        return original(self, chips, *rest)
+
+    monkeypatch.setattr(InPlace, "__call__", counted)
+    monkeypatch.setattr(InPlace, "chunk", lambda self, batch: 26)
+    for draws, expected in ((100, [25] * 4), (53, [18, 18, 17]), (26, [26]), (3, [3])):
+        sizes.clear()
+        evaluate(network("lenet5"), data(), DRIFT, [0.5], draws, images_per_draw=2)
+        assert sizes == expected
+
+
 def test_chunks_count_the_copies_of_a_draw(monkeypatch):
     """Normals and weights; of a large network weights alone."""
     model, batch = network("large"), list(data()[torch.arange(6)])

@@ -1,15 +1,18 @@
 """Many draws of a linear network at once on a CPU, and one by one where that does not serve."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from bayesft.drift import LogNormalDrift
+from bayesft.drift import Chip, DriftingWeights, LogNormalDrift
 from bayesft.errors import SettingError
 from bayesft.models import MLP
 from bayesft.robustness import evaluate
 from bayesft.robustness.backends import InPlace, Vmapped
+from bayesft.robustness.backends.linear import ManyLinear
 
 DRIFT = LogNormalDrift()
 SIGMAS = [0.0, 0.4, 0.9]
@@ -54,34 +57,8 @@ def test_many_images_are_scored_one_draw_after_the_other(scored):
     assert {kind for kind, _ in scored} == {InPlace}
 
 
-class Branching(nn.Module):
-    """Goes another way for some data; from the second batch on, if it is told so."""
-
-    def __init__(self, above):
-        super().__init__()
-        self.layer, self.above = nn.Linear(144, 10), above
-
-    def forward(self, images):
-        features = self.layer(images.flatten(1))
-        # A batch alone has no draws in front.
-        return -features if images.amax() > self.above else features
-
-
-def test_what_cannot_be_scored_at_once_is_scored_one_by_one(scored):
-    torch.manual_seed(0)
-    model = Branching(0.5)
-    curve = evaluate(model, data(), DRIFT, SIGMAS, 21, images_per_draw=50)
-    # It was tried once.
-    assert [kind for kind, _ in scored].count(Vmapped) == 1
-    assert scored[-1][0] is InPlace
-    assert (
-        curve.scores
-        == evaluate(model, data(), DRIFT, SIGMAS, 21, images_per_draw=50, backend="in_place").scores
-    )
-
-
 def test_from_where_it_cannot_it_is_one_by_one(monkeypatch, scored):
-    """What was scored before stays."""
+    """What was scored before stays, and it is not tried again."""
     monkeypatch.setattr(Vmapped, "chunk", lambda self, batch: 7)
     original, calls = Vmapped.__call__, []
 
@@ -94,36 +71,113 @@ def test_from_where_it_cannot_it_is_one_by_one(monkeypatch, scored):
     monkeypatch.setattr(Vmapped, "__call__", fails_later)
     torch.manual_seed(0)
     model = MLP(image_size=12, hidden=(30,))
-    curve = evaluate(model, data(), DRIFT, SIGMAS, 21, images_per_draw=50)
+    settings = {"draws": 21, "images_per_draw": 50}
+    curve = evaluate(model, data(), DRIFT, SIGMAS, **settings)
     assert len(calls) == 2
-    expected = evaluate(model, data(), DRIFT, SIGMAS, 21, images_per_draw=50, backend="in_place")
+    assert [kind for kind, _ in scored] == [Vmapped, InPlace, InPlace]
+    expected = evaluate(model, data(), DRIFT, SIGMAS, backend="in_place", **settings)
     torch.testing.assert_close(
         torch.tensor(curve.scores), torch.tensor(expected.scores), atol=0.021, rtol=0
     )
 
 
-def test_an_error_that_is_the_networks_is_told():
-    class Broken(Branching):
-        def forward(self, images):
-            raise ValueError("in the network")
+@pytest.mark.parametrize("error", [SettingError("not so"), RuntimeError("in the network")])
+def test_an_error_that_is_the_users_is_told_once(monkeypatch, error):
+    """One by one it comes again; but for what is said of the settings, which is not tried again."""
+    calls = []
 
-    with pytest.raises(ValueError, match="in the network"):
-        evaluate(Broken(0), data(), DRIFT, SIGMAS, 5)
+    def fails(self, *arguments):
+        calls.append(type(self))
+        raise error
 
-    class Wide(Branching):
-        def forward(self, images):
-            return super().forward(images)[:, :, None]
+    monkeypatch.setattr(Vmapped, "__call__", fails)
+    monkeypatch.setattr(InPlace, "__call__", fails)
+    with pytest.raises(type(error), match=str(error)):
+        evaluate(MLP(image_size=12), data(), DRIFT, SIGMAS, 5)
+    assert calls == ([Vmapped] if isinstance(error, SettingError) else [Vmapped, InPlace])
 
-    with pytest.raises(SettingError, match="`accuracy` expects the model to give logits"):
-        evaluate(Wide(2), data(), DRIFT, SIGMAS, 5)
 
-
-def test_a_network_that_is_random_in_eval_mode_repeats():
-    class Noisy(Branching):
-        def forward(self, images):
-            return super().forward(images) + torch.randn(len(images), 10)
-
+@pytest.mark.parametrize("images", [5, 10, 100])
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_a_draw_is_rounded_alike_however_many_there_are(images, threads):
+    """So that processes with other shares of the draws have the scores of one."""
     torch.manual_seed(0)
-    model = Noisy(2)
-    first, second = (evaluate(model, data(), DRIFT, SIGMAS, 9).scores for _ in range(2))
-    assert first == second
+    model = MLP(image_size=12, hidden=(20,))
+    batches = [data()[torch.arange(k, k + images)] for k in range(9)]
+    chips = [Chip(0, k) for k in range(9)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
+            backend = ManyLinear(model, weights, _raw)
+            together = backend(chips, batches, [0.7], lambda raw: raw)
+            for size in (1, 2, 4):
+                parts = [slice(start, start + size) for start in range(0, 9, size)]
+                found = [backend(chips[p], batches[p], [0.7], lambda raw: raw) for p in parts]
+                assert torch.equal(torch.cat(found), together), size
+            assert backend.many is not None
+    finally:
+        torch.set_num_threads(before)
+
+
+def _raw(model, batch):
+    return model(batch[0]).flatten()
+
+
+class Remembering(nn.Module):
+    """Keeps what it saw, as many a network does."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(144, 10)
+
+    def forward(self, images):
+        self.seen = self.layer(images.flatten(1))
+        return self.seen
+
+
+class OwnLinear(nn.Linear):
+    """May do anything."""
+
+
+def hooked() -> nn.Module:
+    model = MLP(image_size=12)
+    model.layers[0].register_forward_hook(lambda *arguments: None)
+    return model
+
+
+def patched() -> nn.Module:
+    model = MLP(image_size=12)
+    model.layers[0][0].forward = model.layers[0][0].forward
+    return model
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Remembering(),
+        nn.Sequential(nn.Flatten(), OwnLinear(144, 10)),
+        nn.Sequential(nn.Flatten(), nn.ELU(inplace=True), nn.Linear(144, 10)),
+        nn.Sequential(nn.Flatten(), nn.Linear(144, 20), nn.BatchNorm1d(20), nn.Linear(20, 10)),
+        nn.Sequential(nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(144, 10))),
+        MLP(image_size=12).to(torch.bfloat16),
+        hooked(),
+        patched(),
+    ],
+)
+def test_networks_that_may_remember_are_left_to_in_place(scored, model):
+    """Under vmap they would keep what cannot be used outside."""
+    dtype = next(model.parameters()).dtype
+    images = TensorDataset(data().tensors[0].to(dtype), data().tensors[1])
+    evaluate(model, images, DRIFT, SIGMAS, 5)
+    assert {kind for kind, _ in scored} == {InPlace}
+    # What one can do with a network.
+    copy.deepcopy(model.state_dict())
+    if isinstance(model, Remembering):
+        assert model.seen.mean().isfinite()
+
+
+def test_a_network_put_together_from_known_layers_is_served(scored):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(144, 20), nn.Tanh(), nn.Linear(20, 10))
+    evaluate(model, data(), DRIFT, SIGMAS, 5)
+    assert {kind for kind, _ in scored} == {Vmapped}

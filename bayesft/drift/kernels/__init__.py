@@ -1,6 +1,6 @@
-"""Compiled kernels, where they can be had. PyTorch's own operations give the same to the bit.
+"""Compiled kernels, where they can be had. PyTorch's operations give the same to the bit.
 
-These read and write memory at each step of a hash: on a CPU they take three times as long,
+But those go over memory at each step of a hash: on a CPU they take three times as long,
 on a GPU thirty times.
 
 cpu    by numba, the extra `fast`, where PyTorch's threads are GNU's OpenMP: on Linux
@@ -12,9 +12,11 @@ import warnings
 from functools import lru_cache
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
 from bayesft.drift.kernels.openmp import openmp
+from bayesft.drift.quantiles import BINS
 
 
 def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
@@ -22,25 +24,43 @@ def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
 
     Args:
         codes: int32, shape `(D, n)`, with a stride of 1 along n.
-        keys: int64, shape `(D, 4)`, on that device.
+        keys: int64, shape `(D, 4)`, contiguous, on that device.
         start: the first place.
     """
     kernels = _of(codes.device.type)
     return kernels is not None and kernels.fill(codes, keys, start)
 
 
-def multiply(out: Tensor, weight: Tensor, factors: Tensor, keys: Tensor, start: int) -> bool:
-    """Write a weight times the factor of its code, or return False where there is no kernel.
+def multiplies(out: Tensor, weight: Tensor, factors: Tensor) -> bool:
+    """Tell whether there is a kernel that `multiply` can use for these.
+
+    For float32 on a CPU, each contiguous, of the shapes that are said there.
+    """
+    return (
+        all(
+            type(each) is Tensor
+            and each.device.type == "cpu"
+            and each.dtype == torch.float32
+            and each.is_contiguous()
+            for each in (out, weight, factors)
+        )
+        and out.shape[1:] == weight.shape
+        and factors.shape == (2 * BINS,)
+        and _of("cpu") is not None
+    )
+
+
+def multiply(out: Tensor, weight: Tensor, factors: Tensor, keys: Tensor, start: int) -> None:
+    """Write a weight times the factor of its code, for several chips. If it `multiplies`.
 
     Args:
-        out: float32 or float64, shape `(D, n)`, contiguous.
-        weight: of that type, shape `(n,)`, contiguous.
-        factors: of that type, one for each code.
-        keys: int64, shape `(D, 4)`, on that device.
+        out: shape `(D, n)`.
+        weight: shape `(n,)`.
+        factors: one for each code.
+        keys: int64, shape `(D, 4)`, contiguous.
         start: the place of the first weight.
     """
-    kernels = _of(out.device.type) if out.device.type == "cpu" else None
-    return kernels is not None and kernels.multiply(out, weight, factors, keys, start)
+    _of("cpu").multiply(out, weight, factors, keys, start)
 
 
 @lru_cache(maxsize=4)
@@ -55,13 +75,11 @@ def _of(device: str) -> ModuleType | None:
         return None
     try:
         return importlib.import_module(f"{__name__}.cpu")
-    except ModuleNotFoundError as error:
-        if error.name not in ("numba", "llvmlite"):
-            raise
     except Exception as error:
-        warnings.warn(
-            f"numba could not compile the kernels of drift ({type(error).__name__}: {error}): "
-            "chips are the same, but take longer. Without numba there is no such warning.",
-            stacklevel=2,
-        )
+        if not (isinstance(error, ModuleNotFoundError) and error.name == "numba"):
+            warnings.warn(
+                f"numba could not compile the kernels of drift ({type(error).__name__}: {error}): "
+                "chips are the same, but take longer. Without numba there is no such warning.",
+                stacklevel=2,
+            )
     return None

@@ -1,7 +1,7 @@
 """A chip's codes, and what factors make of weights, in one go over memory on a CPU.
 
 Compiled by numba when this is imported. Numba keeps what it compiled until this file is
-changed: not so if a constant changes that comes from another.
+changed, and so a kernel is given the constants that come from others.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ _BLOCK = 256
 # Where one thread's share may begin: no two write to one line of a cache.
 _ALIGNED = 16
 
+_CONSTANTS = np.array(
+    [STEP, *(each for pair in ROUNDS for each in pair), LAST, BINS, OUTER], np.uint64
+)
 # Numba makes a floating-point number of a word and an integer.
 _WORD = np.uint64
-_STEP, _LAST = _WORD(STEP), _WORD(LAST)
-_SHIFT, _FACTOR, _NEXT_SHIFT, _NEXT_FACTOR = (_WORD(each) for pair in ROUNDS for each in pair)
-_CODE, _OUTER, _BINS = _WORD(BINS - 1), _WORD(OUTER), _WORD(BINS)
 _1, _2, _3, _16 = map(_WORD, (1, 2, 3, 16))
 
 if config.DISABLE_JIT:
@@ -40,26 +40,24 @@ _SIGNATURE = types.void(types.CPointer(types.voidptr))
 
 
 def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
-    """Write the codes of several chips, and return True."""
-    numbers = _numbers(codes, start)
-    _OPENMP.run(_fill.address, [numbers.ctypes.data, codes.data_ptr(), keys.data_ptr()])
-    return True
-
-
-def multiply(out: Tensor, weight: Tensor, factors: Tensor, keys: Tensor, start: int) -> bool:
-    """Write a weight times the factor of its code, and return True; False if it is no float32."""
-    if out.dtype != torch.float32:
+    """Write the codes of several chips, and return True; False if PyTorch has to."""
+    if type(codes) is not Tensor or codes.dtype != torch.int32 or codes.stride(1) != 1:
         return False
-    numbers, tensors = _numbers(out, start), (out, keys, weight, factors)
-    _OPENMP.run(
-        _multiply.address, [numbers.ctypes.data, *(tensor.data_ptr() for tensor in tensors)]
-    )
+    _run(_fill, codes, keys, start)
     return True
 
 
-def _numbers(rows: Tensor, start: int) -> np.ndarray:
-    """Return what `_share` reads."""
-    return np.array([*rows.shape, rows.stride(0), start], np.int64)
+def multiply(out: Tensor, weight: Tensor, factors: Tensor, keys: Tensor, start: int) -> None:
+    """Write a weight times the factor of its code."""
+    _run(_multiply, out, keys, start, weight, factors)
+
+
+def _run(kernel: Any, rows: Tensor, keys: Tensor, start: int, *more: Tensor) -> None:
+    """Run a kernel over rows that it writes."""
+    numbers = np.array([*rows.shape, rows.stride(0), start], np.int64)
+    pointers = [each.data_ptr() for each in (rows, keys, *more)]
+    given = [numbers.ctypes.data, _CONSTANTS.ctypes.data, *pointers]
+    _OPENMP.run(kernel.address, given, rows.numel())
 
 
 def _kernel(function: Callable) -> Any:
@@ -78,72 +76,82 @@ def _share(count):
 
 
 @njit(inline="always")
-def _word(place, first, second):
+def _as_tuple(a):
+    """Return numbers that a compiler keeps in registers, which it would not do with memory."""
+    return a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]
+
+
+@njit(inline="always")
+def _word(place, first, second, constants):
     """Return the hash of `words`."""
-    number = place * _STEP + first
-    number = (number ^ (number >> _SHIFT)) * _FACTOR ^ second
-    number = (number ^ (number >> _NEXT_SHIFT)) * _NEXT_FACTOR
-    return number ^ (number >> _LAST)
+    step, shift, factor, next_shift, next_factor, last = constants[:6]
+    number = place * step + first
+    number = (number ^ (number >> shift)) * factor ^ second
+    number = (number ^ (number >> next_shift)) * next_factor
+    return number ^ (number >> last)
 
 
 @njit(inline="always")
-def _finer(place, first, second):
+def _finer(place, first, second, constants):
     """Return the code of a place whose first one is of an outer piece."""
-    found = _word(place >> _2, first, second) >> (_16 * (place & _3))
-    return (found & _CODE) + _BINS
+    found = _word(place >> _2, first, second, constants) >> (_16 * (place & _3))
+    bins = constants[6]
+    return (found & (bins - _1)) + bins
 
 
 @njit(inline="always")
-def _first_codes(words, place, first, second):
+def _first_codes(words, place, first, second, constants):
     """Fill `words`, of a block from a place on, and return the codes that begin there."""
     for k in range(len(words)):
-        words[k] = _word((place >> _2) + _WORD(k), first, second)
+        words[k] = _word((place >> _2) + _WORD(k), first, second, constants)
     return words.view(np.uint16)[int(place & _3) :]
 
 
 @_kernel
 def _fill(pointers):
     rows, count, stride, start = carray(pointers[0], 4, np.int64)
-    codes = carray(pointers[1], (rows, stride), np.int32)
-    keys = carray(pointers[2], (rows, 4), np.uint64)
+    constants = _as_tuple(carray(pointers[1], 8, np.uint64))
+    codes = carray(pointers[2], (rows, stride), np.int32)
+    keys = carray(pointers[3], (rows, 4), np.uint64)
     words = np.empty(_BLOCK // 4 + 1, np.uint64)
     from_, to = _share(count)
     for row in range(rows):
         for begin in range(from_, to, _BLOCK):
             place = _WORD(start + begin)
-            found = _first_codes(words, place, keys[row, 0], keys[row, 1])
+            found = _first_codes(words, place, keys[row, 0], keys[row, 1], constants)
             out = codes[row, begin : min(begin + _BLOCK, to)]
             outer = 0
             for i in range(len(out)):
                 out[i] = found[i]
-                outer += found[i] < _OUTER
+                outer += found[i] < constants[7]
             if outer:
                 for i in range(len(out)):
-                    if found[i] < _OUTER:
-                        out[i] = _finer(place + _WORD(i), keys[row, 2], keys[row, 3])
+                    if found[i] < constants[7]:
+                        out[i] = _finer(place + _WORD(i), keys[row, 2], keys[row, 3], constants)
 
 
 @_kernel
 def _multiply(pointers):
     rows, count, stride, start = carray(pointers[0], 4, np.int64)
-    products = carray(pointers[1], (rows, stride), np.float32)
-    keys = carray(pointers[2], (rows, 4), np.uint64)
-    weight = carray(pointers[3], count, np.float32)
-    factors = carray(pointers[4], 2 * BINS, np.float32)
+    constants = _as_tuple(carray(pointers[1], 8, np.uint64))
+    products = carray(pointers[2], (rows, stride), np.float32)
+    keys = carray(pointers[3], (rows, 4), np.uint64)
+    weight = carray(pointers[4], count, np.float32)
+    factors = carray(pointers[5], 2 * int(constants[6]), np.float32)
     words = np.empty(_BLOCK // 4 + 1, np.uint64)
     from_, to = _share(count)
     for row in range(rows):
         for begin in range(from_, to, _BLOCK):
             place = _WORD(start + begin)
-            found = _first_codes(words, place, keys[row, 0], keys[row, 1])
+            found = _first_codes(words, place, keys[row, 0], keys[row, 1], constants)
             end = min(begin + _BLOCK, to)
             clean, out = weight[begin:end], products[row, begin:end]
             outer = 0
             for i in range(len(out)):
                 out[i] = clean[i] * factors[found[i]]
-                outer += found[i] < _OUTER
+                outer += found[i] < constants[7]
             if outer:
                 for i in range(len(out)):
-                    if found[i] < _OUTER:
-                        code = _finer(place + _WORD(i), keys[row, 2], keys[row, 3])
+                    if found[i] < constants[7]:
+                        code = _finer(place + _WORD(i), keys[row, 2], keys[row, 3], constants)
                         out[i] = clean[i] * factors[code]

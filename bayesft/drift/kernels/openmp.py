@@ -7,6 +7,7 @@ compiler makes of `#pragma omp parallel`, the function GOMP_parallel of GNU's Op
 """
 
 import ctypes
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,17 +16,24 @@ import torch
 THREAD, THREADS = "omp_get_thread_num", "omp_get_num_threads"
 """What a kernel may ask, each of no argument: its number, and of how many."""
 
+# Less is done by one thread: PyTorch's own limit for its operations.
+SMALLEST_SHARED = 1 << 15
+_forked = False
+
 
 class OpenMP:
-    """GNU's OpenMP.
+    """The OpenMP that PyTorch uses.
 
     Args:
-        path: of the library that PyTorch uses: as it is in the process already, it is that one.
+        library: PyTorch's, which finds what itself was linked with.
+
+    Raises:
+        AttributeError: that is not GNU's, or none that can stand in for it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._library = ctypes.CDLL(str(path))
-        self._parallel = self._library.GOMP_parallel
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        self._parallel = library.GOMP_parallel
         self._parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         self._parallel.restype = None
 
@@ -33,19 +41,36 @@ class OpenMP:
         """Return where a function is."""
         return ctypes.cast(getattr(self._library, name), ctypes.c_void_p).value
 
-    def run(self, kernel: int, pointers: list[int]) -> None:
+    def run(self, kernel: int, pointers: list[int], size: int) -> None:
         """Call a kernel on each thread, and wait for all.
 
         Args:
             kernel: the address of a function of one pointer.
             pointers: what it points at.
+            size: how many numbers are made.
         """
         memory = (ctypes.c_void_p * len(pointers))(*pointers)
-        self._parallel(kernel, ctypes.addressof(memory), torch.get_num_threads(), 0)
+        alone = _forked or size < SMALLEST_SHARED
+        threads = 1 if alone else torch.get_num_threads()
+        self._parallel(kernel, ctypes.addressof(memory), threads, 0)
 
 
 @lru_cache(maxsize=1)
 def openmp() -> OpenMP | None:
-    """Return PyTorch's, or None if it brings another one: PyPI's for Linux brings GNU's."""
-    found = [*(Path(torch.__file__).parent / "lib").glob("libgomp*.so*")]
-    return OpenMP(found[0]) if len(found) == 1 else None
+    """Return it, or None if PyTorch uses another one: on Linux it does not."""
+    try:
+        found = OpenMP(ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")))
+        found.address(THREAD), found.address(THREADS)
+    except (OSError, AttributeError):
+        return None
+    return found
+
+
+def _after_fork() -> None:
+    # The threads were left behind, and would be waited for.
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

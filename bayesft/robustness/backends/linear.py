@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.errors import BayesFTError
+from bayesft.models import MLP
 from bayesft.robustness.backends.base import Backend, Reduce
 from bayesft.robustness.backends.in_place import InPlace
 from bayesft.robustness.backends.vmapped import Vmapped
@@ -18,12 +20,22 @@ from bayesft.robustness.score import Score, accuracy
 _WEIGHTS = 1 << 21
 _IMAGES = 256
 
+# What remembers nothing of a forward pass and draws no random number: a network's own module
+# might, and would be left with what cannot be used outside of `vmap`.
+_ACTIVATIONS = (
+    nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.ReLU, nn.ReLU6,
+    nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Tanh,
+)  # fmt: skip
+_KNOWN = frozenset(
+    {MLP, nn.Linear, nn.Flatten, nn.Identity, nn.Dropout, nn.AlphaDropout, *_ACTIVATIONS}
+    | {nn.Sequential, nn.ModuleList, nn.ModuleDict}
+)
+
 
 class ManyLinear:
     """Scores many draws at once, whose layers are then one batch of matrix products each.
 
-    With many images in a draw, and from where the network turns out not to serve many at
-    once, one draw after the other.
+    With many images in a draw, and from where `vmap` fails, one draw after the other.
 
     Args: see `InPlace`.
     """
@@ -34,21 +46,24 @@ class ManyLinear:
 
     @staticmethod
     def serves(model: nn.Module, weights: DriftingWeights, score: Score) -> bool:
-        """Tell whether a network is one of these, on a CPU, and scored by accuracy.
-
-        A score of a user's may remember what it was called with.
-        """
-        if score is not accuracy or weights.device.type != "cpu" or weights.count > _WEIGHTS:
-            return False
-        owners = [each for each in model.modules() if [*each.parameters(recurse=False)]]
-        return all(isinstance(owner, nn.Linear) for owner in owners)
+        """Tell whether a network is small, on a CPU, of known layers, and scored by accuracy."""
+        return (
+            score is accuracy
+            and weights.device.type == "cpu"
+            and weights.count <= _WEIGHTS
+            and all(map(_is_known, model.modules()))
+        )
 
     def __call__(
         self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
     ) -> Tensor:
         if self._serving(batches[0]) is self.many:
             try:
-                return self.many(chips, batches, sigmas, reduce)
+                # One alone would be multiplied in another way than one of many, and rounded
+                # in another.
+                more = 2 if len(chips) == 1 else 1
+                scores = self.many([*chips] * more, [*batches] * more, sigmas, reduce)
+                return scores[: len(chips)]
             except BayesFTError:
                 raise
             except Exception:
@@ -63,3 +78,14 @@ class ManyLinear:
         tensor = next(tensors_of(batch), None)
         few = tensor is not None and tensor.ndim > 0 and len(tensor) <= _IMAGES
         return self.many if few and self.many is not None else self.one_by_one
+
+
+def _is_known(module: nn.Module) -> bool:
+    hooked = module._forward_hooks or module._forward_pre_hooks
+    changed = "forward" in vars(module) or getattr(module, "inplace", False)
+    exact = all(each.dtype in (torch.float32, torch.float64) for each in _own(module))
+    return type(module) in _KNOWN and exact and not (hooked or changed)
+
+
+def _own(module: nn.Module) -> list[nn.Parameter]:
+    return [*module.parameters(recurse=False)]

@@ -1,13 +1,16 @@
 """The kernels of a CPU make what PyTorch's operations make."""
 
+import ctypes
 import importlib
+import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from bayesft.drift import Chip, LogNormalDrift, kernels
+from bayesft.drift import Chip, LogNormalDrift, compute, drifted, kernels
 from bayesft.drift.compute import CodedDrift
 from bayesft.drift.kernels.openmp import openmp
 from bayesft.drift.noise import chip_keys, fill_codes
@@ -50,7 +53,8 @@ def test_codes_and_products_are_the_same_to_the_bit(monkeypatch, threads, count,
     torch.set_num_threads(threads)
     try:
         assert kernels.fill(codes[:, :count], keys, start)
-        assert kernels.multiply(products, weight, factors, keys, start)
+        assert kernels.multiplies(products, weight, factors)
+        kernels.multiply(products, weight, factors, keys, start)
     finally:
         torch.set_num_threads(before)
     assert torch.equal(codes[:, :count], expected)
@@ -60,18 +64,69 @@ def test_codes_and_products_are_the_same_to_the_bit(monkeypatch, threads, count,
     assert count < 100_000 or (expected >= BINS).sum() > 30
 
 
-def test_what_there_is_no_kernel_for_is_not_done():
-    keys, factors = chip_keys(CHIPS, CPU), torch.ones(2 * BINS, dtype=torch.float64)
-    weight = torch.ones(5, dtype=torch.float64)
-    assert not kernels.multiply(weight.expand(3, 5).clone(), weight, factors, keys, 0)
+class Own(torch.Tensor):
+    """Of which nobody knows where its numbers are."""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda out, weight, factors: (out.double(), weight.double(), factors.double()),
+        lambda out, weight, factors: (out.t().contiguous().t(), weight, factors),
+        lambda out, weight, factors: (out, weight[:1].expand(5), factors),
+        lambda out, weight, factors: (out, weight[:4], factors),
+        lambda out, weight, factors: (out, weight, factors[:-1]),
+        lambda out, weight, factors: (out, weight, factors[0].expand(2 * BINS)),
+        lambda out, weight, factors: (out, weight.as_subclass(Own), factors),
+        lambda out, weight, factors: (out.to("meta"), weight, factors),
+    ],
+)
+def test_what_a_kernel_cannot_read_is_not_given_to_it(change):
+    """It is told addresses, and would read and write beyond."""
+    tensors = torch.empty(3, 5), torch.ones(5), torch.ones(2 * BINS)
+    assert kernels.multiplies(*tensors)
+    assert not kernels.multiplies(*change(*tensors))
     assert kernels._of("mps") is None
+
+
+def test_codes_that_a_kernel_cannot_write_are_not_given_to_it():
+    keys = chip_keys(CHIPS, CPU)
+    assert not kernels.fill(torch.empty(5, 3, dtype=torch.int32).t(), keys, 0)
+    assert not kernels.fill(torch.empty(3, 5, dtype=torch.int64), keys, 0)
+
+
+@pytest.mark.parametrize("shape", [(), (2 * BINS,)])
+def test_a_factor_that_is_no_memory_of_its_own(shape):
+    """The same for each normal, in one number."""
+
+    class Halving(LogNormalDrift):
+        def factor(self, normal, sigma):
+            return torch.tensor(0.5).expand(shape)
+
+        def __call__(self, weight, normal, sigma):
+            return weight * self.factor(normal, sigma).expand(normal.shape)
+
+    net = torch.nn.Linear(700, 300)
+    clean = net.weight.detach().clone()
+    with drifted(net, Halving(), 0.3, Chip(0, 0)):
+        assert torch.equal(net.weight, clean / 2)
+
+
+def test_no_keys_are_made_where_there_is_no_kernel(monkeypatch):
+    def refused(*arguments):
+        raise AssertionError("they take longer than a small network's weights")
+
+    monkeypatch.setattr(compute, "chip_keys", refused)
+    weight = torch.randn(9, dtype=torch.float64)
+    drift = CodedDrift(LogNormalDrift(), CPU)
+    assert not drift.by_kernel(weight.new_empty(1, 9), weight, [Chip(0, 0)], 0.3)
 
 
 def test_drift_takes_it():
     """Without codes in between, which would take as long again."""
     weight, out = torch.randn(1000), torch.empty(2, 1000)
     drift, chips = CodedDrift(LogNormalDrift(), CPU), [Chip(0, 0), Chip(0, 1)]
-    assert drift.straight(out, weight, chips, 0.3)
+    assert drift.by_kernel(out, weight, chips, 0.3)
     for chip, row in zip(chips, out, strict=True):
         [normals] = chip.normals({"weight": weight}).values()
         assert torch.equal(row, LogNormalDrift()(weight, normals, 0.3))
@@ -84,13 +139,43 @@ def test_without_numba_there_is_none_and_no_word_of_it(monkeypatch, recwarn):
     assert not recwarn
 
 
-def test_with_a_numba_that_does_not_work_there_is_none_and_a_warning(monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("Numba needs NumPy 2.2 or less"),
+        ModuleNotFoundError("No module named 'llvmlite'", name="llvmlite"),
+    ],
+)
+def test_with_a_numba_that_does_not_work_there_is_none_and_a_warning(monkeypatch, error):
     def broken(name):
-        raise ImportError("Numba needs NumPy 2.2 or less")
+        raise error
 
     monkeypatch.setattr(importlib, "import_module", broken)
-    with pytest.warns(UserWarning, match=r"ImportError: Numba needs NumPy.* take longer"):
+    with pytest.warns(UserWarning, match=rf"{type(error).__name__}: N.* take longer"):
         assert kernels._of.__wrapped__("cpu") is None
+
+
+def test_where_pytorch_has_another_openmp_there_is_none(monkeypatch, recwarn):
+    class Other:
+        def __getattr__(self, name):
+            raise AttributeError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: Other())
+    assert openmp.__wrapped__() is None
+    monkeypatch.setattr(kernels, "openmp", lambda: None)
+    assert kernels._of.__wrapped__("cpu") is None
+    assert not recwarn
+
+
+def test_changed_constants_are_the_kernels_too(monkeypatch):
+    """What numba keeps would go on with the old ones."""
+    cpu = importlib.import_module("bayesft.drift.kernels.cpu")
+    codes, again = (torch.empty(1, 1000, dtype=torch.int32) for _ in range(2))
+    keys = chip_keys(CHIPS[:1], CPU)
+    assert cpu.fill(codes, keys, 0)
+    monkeypatch.setattr(cpu, "_CONSTANTS", cpu._CONSTANTS + np.uint64(2))
+    assert cpu.fill(again, keys, 0)
+    assert not torch.equal(codes, again)
 
 
 def test_python_in_place_of_kernels_is_not_taken():
@@ -104,8 +189,8 @@ def test_python_in_place_of_kernels_is_not_taken():
         "assert 'NUMBA_DISABLE_JIT' in str(caught[-1].message), caught\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], env={"NUMBA_DISABLE_JIT": "1"}, capture_output=True,
-        text=True, timeout=120, check=False,
+        [sys.executable, "-c", script], env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
@@ -124,17 +209,26 @@ def test_they_are_compiled_where_they_cannot_be_kept(monkeypatch):
     assert cpu._kernel(lambda pointers: None).address
 
 
-def test_a_forked_process_makes_the_same():
-    """As a loader's workers are: with one thread, or OpenMP would wait for those left behind."""
+@pytest.mark.parametrize("before", ["standard_normals(0, [0], 100_000)", "torch.ones(10**6).sum()"])
+def test_a_forked_process_makes_the_same(before):
+    """The threads that its parent had are not there, and are not waited for."""
     script = (
         "import multiprocessing, torch\n"
         "from bayesft.drift import standard_normals\n"
-        "expected = standard_normals(0, [0], 100_000)\n"
-        "def child():\n"
-        "    torch.set_num_threads(1)\n"
-        "    assert torch.equal(standard_normals(0, [0], 100_000), expected)\n"
-        "process = multiprocessing.get_context('fork').Process(target=child)\n"
+        "from bayesft.drift.noise import fill_codes\n"
+        "torch.set_num_threads(2)\n"
+        "def made():\n"
+        "    codes = torch.empty(1, 100_000, dtype=torch.int32)\n"
+        "    fill_codes(codes, [(0, 0)])\n"
+        "    return codes.numpy().tobytes()\n"
+        "def child(queue):\n"
+        "    queue.put(made())\n"
+        "context = multiprocessing.get_context('fork')\n"
+        "queue = context.Queue()\n"
+        f"{before}\n"
+        "process = context.Process(target=child, args=(queue,))\n"
         "process.start()\n"
+        "assert queue.get(timeout=60) == made()\n"
         "process.join(60)\n"
         "assert process.exitcode == 0, process.exitcode\n"
     )
