@@ -67,8 +67,8 @@ class DropoutSearch(pl.Callback):
         high: the largest.
         warmup_dropout: a rate, a vector, or a mapping from site to rate.
         start: vectors to try first, in the same forms.
-        n_initial: trials before the Gaussian process is asked; more than there are trials
-            for a search by Sobol points alone.
+        n_initial: trials before the Gaussian process is asked: half of all, from 2 to 8, if
+            None; more than there are trials for a search by Sobol points alone.
         changing: whether the Gaussian process is told how far the search had come at a trial.
         undo_below: a trial that measures less than this part of the one before is undone: the
             weights and the optimiser's state from before it come back. 0 for never.
@@ -104,7 +104,7 @@ class DropoutSearch(pl.Callback):
         high: float = 0.8,
         warmup_dropout: Rates = 0.0,
         start: Sequence[Rates] = (0.2, 0.4),
-        n_initial: int = 8,
+        n_initial: int | None = None,
         changing: bool = True,
         undo_below: float = 0.9,
         keep_weights: float = 0.3,

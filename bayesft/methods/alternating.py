@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bayesft.bo import Real, Space, Trial
+from bayesft.bo.initial import initial_trials
 from bayesft.bo.optimizer import Optimizer
 from bayesft.errors import SettingError
 from bayesft.methods.phases import Phases
@@ -31,7 +32,7 @@ class Alternating:
         high: the largest.
         warmup: the vector of the warm-up.
         start: vectors to try first.
-        n_initial: trials before the Gaussian process is asked.
+        n_initial: trials before the Gaussian process is asked; None for half of all, from 2 to 8.
         seed: of the search.
         changing: whether the Gaussian process is told how far the search had come at each
             trial; without, an old observation counts as much as a new one.
@@ -56,7 +57,7 @@ class Alternating:
         high: float = 0.8,
         warmup: Rates = 0.0,
         start: Sequence[Rates] = (0.2,),
-        n_initial: int = 8,
+        n_initial: int | None = None,
         seed: int = 0,
         changing: bool = True,
         undo_below: float = 0.9,
@@ -82,7 +83,7 @@ class Alternating:
         self.seed = seed
         self.optimizer = Optimizer(
             self.space,
-            n_initial=n_initial,
+            n_initial=initial_trials(phases.trials) if n_initial is None else n_initial,
             seed=seed,
             start=[self._point(dropout_vector(rates, sites)) for rates in start],
             changing=changing,

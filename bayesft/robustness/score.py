@@ -37,7 +37,7 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
         )
     images, labels = batch
     logits = model(images)
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(labels):
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(labels):
         raise SettingError(
             f"`accuracy` expects the model to give logits of shape ({len(labels)}, classes), "
             f"but got {_describe(logits)}. "

@@ -4,9 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from bayesft.bo.initial import initial_trials
 from hydra_plugins.bayesft_sweeper._errors import SweepError
-
-MOST_INITIAL = 8
 
 
 def count(settings: Mapping[str, Any], name: str) -> int:
@@ -22,12 +21,11 @@ def count(settings: Mapping[str, Any], name: str) -> int:
 def initial(settings: Mapping[str, Any]) -> int:
     """Return how many trials come before the Gaussian process is asked.
 
-    If it is not said, half of all, so that short searches ask it too, but 2 at least and
-    `MOST_INITIAL` at most.
+    If it is not said, see `initial_trials`.
     """
     if settings["n_initial"] is not None:
         return count(settings, "n_initial")
-    return min(MOST_INITIAL, max(2, count(settings, "n_trials") // 2))
+    return initial_trials(count(settings, "n_trials"))
 
 
 def seconds(settings: Mapping[str, Any], name: str) -> float:

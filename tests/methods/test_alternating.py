@@ -32,3 +32,11 @@ def test_what_was_undone_is_no_measure_for_the_next_trial():
     search.begin(search.suggest())
     assert "of trial 0" in search.too_bad(0.1)
     assert search.best().number == 0
+
+
+@pytest.mark.parametrize(
+    ("trials", "said", "initial"), [(3, None, 2), (9, None, 4), (40, None, 8), (9, 7, 7)]
+)
+def test_a_short_search_asks_its_gaussian_process_too(trials, said, initial):
+    search = Alternating(["fc1"], Phases(0, 5, trials, 300), n_initial=said)
+    assert search.optimizer.n_initial == initial

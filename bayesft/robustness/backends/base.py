@@ -39,7 +39,7 @@ class Backend(Protocol):
 
 def mean_score(scores: Tensor) -> Tensor:
     """Return a draw's score: shape `(1,)`, float64 where the device has it."""
-    return scores.mean(dtype=_widest(scores)).reshape(1)
+    return scores.reshape(-1).mean(0, keepdim=True, dtype=_widest(scores))
 
 
 def mean_and_variance(scores: Tensor) -> Tensor:
@@ -56,4 +56,4 @@ def mean_and_variance(scores: Tensor) -> Tensor:
 
 def _widest(scores: Tensor) -> torch.dtype:
     # Apple's GPUs know no float64.
-    return torch.float32 if scores.device.type == "mps" else torch.float64
+    return torch.float32 if scores.is_mps else torch.float64
