@@ -38,6 +38,9 @@ class MLP(nn.Module):
             or rates that do not fit.
     """
 
+    # See `bayesft.robustness.backends.linear`.
+    remembers_nothing = True
+
     def __init__(
         self,
         *,

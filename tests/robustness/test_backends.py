@@ -116,6 +116,24 @@ def test_an_unknown_backend_lists_the_known():
         evaluate(network("mlp"), data(), DRIFT, [0.5], 2, backend="fast")
 
 
+@pytest.mark.parametrize("backend", ["auto", "vmap"])
+@pytest.mark.parametrize("kind", ["twice", "tied", "both"])
+def test_a_layer_that_is_used_twice_stays_as_it_was(backend, kind):
+    torch.manual_seed(0)
+    first, second = nn.Linear(144, 144), nn.Linear(144, 144)
+    if kind != "twice":
+        second.weight = first.weight
+    layers = {"twice": [first] * 2, "tied": [first, second], "both": [first, second, first]}[kind]
+    model = nn.Sequential(nn.Flatten(), *layers)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    settings = {"images_per_draw": 30, "score": confidence if backend == "vmap" else accuracy}
+    curve = evaluate(model, data(), DRIFT, [0.4, 0.9], 6, backend=backend, **settings)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(type(each) is nn.Parameter for each in model.parameters())
+    expected = evaluate(model, data(), DRIFT, [0.4, 0.9], 6, backend="in_place", **settings)
+    torch.testing.assert_close(torch.tensor(curve.scores), torch.tensor(expected.scores))
+
+
 def test_chunks_of_vmap_are_halved_when_they_do_not_fit(monkeypatch):
     """What failed is let go before the halves are tried, and the next chunk is a small one."""
     model = network("mlp").eval()
@@ -192,8 +210,8 @@ def test_a_pass_may_let_weights_look_elsewhere(monkeypatch, limit, at_once):
             assert score == pytest.approx(expected, abs=1e-6)
 
 
-def test_chunks_of_an_evaluation_are_of_one_size(monkeypatch):
-    """So that the memory of one serves the next."""
+def test_chunks_of_an_evaluation_are_of_nearly_one_size(monkeypatch):
+    """So that mostly the memory of one serves the next."""
     sizes, original = [], InPlace.__call__
 
     def counted(self, chips, *rest):

@@ -1,7 +1,5 @@
 """Many draws of a linear network at once on a CPU, and one by one where that does not serve."""
 
-import copy
-
 import pytest
 import torch
 from torch import nn
@@ -171,10 +169,38 @@ def test_networks_that_may_remember_are_left_to_in_place(scored, model):
     images = TensorDataset(data().tensors[0].to(dtype), data().tensors[1])
     evaluate(model, images, DRIFT, SIGMAS, 5)
     assert {kind for kind, _ in scored} == {InPlace}
-    # What one can do with a network.
-    copy.deepcopy(model.state_dict())
     if isinstance(model, Remembering):
         assert model.seen.mean().isfinite()
+
+
+def test_where_all_modules_are_hooked_is_in_place(scored):
+    model = MLP(image_size=12)
+    handle = nn.modules.module.register_module_forward_hook(lambda *arguments: None)
+    try:
+        evaluate(model, data(), DRIFT, SIGMAS, 5)
+    finally:
+        handle.remove()
+    assert {kind for kind, _ in scored} == {InPlace}
+
+
+def test_a_class_that_says_so_of_itself_is_served_and_those_derived_from_it_are_not(scored):
+    class Own(nn.Module):
+        remembers_nothing = True
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(144, 10)
+
+        def forward(self, images):
+            return self.layer(images.flatten(1))
+
+    class Derived(Own):
+        pass
+
+    for kind, expected in ((Own, Vmapped), (Derived, InPlace)):
+        scored.clear()
+        evaluate(kind(), data(), DRIFT, SIGMAS, 5)
+        assert {kind for kind, _ in scored} == {expected}
 
 
 def test_a_network_put_together_from_known_layers_is_served(scored):

@@ -7,7 +7,7 @@ cpu    by numba, the extra `fast`, where PyTorch's threads are GNU's OpenMP: on 
 gpu    by PyTorch's own compiler
 """
 
-import importlib
+import importlib.util
 import warnings
 from functools import lru_cache
 from types import ModuleType
@@ -27,6 +27,8 @@ def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
         keys: int64, shape `(D, 4)`, contiguous, on that device.
         start: the first place.
     """
+    if torch.compiler.is_compiling():
+        return False
     kernels = _of(codes.device.type)
     return kernels is not None and kernels.fill(codes, keys, start)
 
@@ -36,14 +38,10 @@ def multiplies(out: Tensor, weight: Tensor, factors: Tensor) -> bool:
 
     For float32 on a CPU, each contiguous, of the shapes that are said there.
     """
+    if torch.compiler.is_compiling():
+        return False
     return (
-        all(
-            type(each) is Tensor
-            and each.device.type == "cpu"
-            and each.dtype == torch.float32
-            and each.is_contiguous()
-            for each in (out, weight, factors)
-        )
+        all(map(_is_plain, (out, weight, factors)))
         and out.shape[1:] == weight.shape
         and factors.shape == (2 * BINS,)
         and _of("cpu") is not None
@@ -63,6 +61,18 @@ def multiply(out: Tensor, weight: Tensor, factors: Tensor, keys: Tensor, start: 
     _of("cpu").multiply(out, weight, factors, keys, start)
 
 
+def _is_plain(tensor: Tensor) -> bool:
+    """Tell whether a tensor's float32 numbers lie at its address, one after the other."""
+    return (
+        type(tensor) is Tensor
+        and tensor.device.type == "cpu"
+        and tensor.dtype == torch.float32
+        and tensor.layout is torch.strided
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+    )
+
+
 @lru_cache(maxsize=4)
 def _of(device: str) -> ModuleType | None:
     """Return the kernels for a kind of device, None where there are none.
@@ -71,15 +81,14 @@ def _of(device: str) -> ModuleType | None:
     """
     if device == "cuda":
         return importlib.import_module(f"{__name__}.gpu")
-    if device != "cpu" or openmp() is None:
+    if device != "cpu" or openmp() is None or importlib.util.find_spec("numba") is None:
         return None
     try:
         return importlib.import_module(f"{__name__}.cpu")
     except Exception as error:
-        if not (isinstance(error, ModuleNotFoundError) and error.name == "numba"):
-            warnings.warn(
-                f"numba could not compile the kernels of drift ({type(error).__name__}: {error}): "
-                "chips are the same, but take longer. Without numba there is no such warning.",
-                stacklevel=2,
-            )
-    return None
+        warnings.warn(
+            f"numba could not compile the kernels of drift ({type(error).__name__}: {error}): "
+            "chips are the same, but take longer. Without numba there is no such warning.",
+            stacklevel=2,
+        )
+        return None

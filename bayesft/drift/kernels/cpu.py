@@ -41,7 +41,10 @@ _SIGNATURE = types.void(types.CPointer(types.voidptr))
 
 def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
     """Write the codes of several chips, and return True; False if PyTorch has to."""
-    if type(codes) is not Tensor or codes.dtype != torch.int32 or codes.stride(1) != 1:
+    rows, count = codes.shape
+    plain = type(codes) is Tensor and codes.dtype == torch.int32 and codes.stride(1) == 1
+    apart = rows == 1 or codes.stride(0) >= count
+    if not (plain and apart):
         return False
     _run(_fill, codes, keys, start)
     return True
@@ -54,7 +57,11 @@ def multiply(out: Tensor, weight: Tensor, factors: Tensor, keys: Tensor, start: 
 
 def _run(kernel: Any, rows: Tensor, keys: Tensor, start: int, *more: Tensor) -> None:
     """Run a kernel over rows that it writes."""
-    numbers = np.array([*rows.shape, rows.stride(0), start], np.int64)
+    if keys.shape != (len(rows), 4) or not keys.is_contiguous():
+        raise ValueError(f"Expected the keys of {len(rows)} chips, but got {tuple(keys.shape)}.")
+    # One row may have any stride.
+    stride = rows.stride(0) if len(rows) > 1 else rows.shape[1]
+    numbers = np.array([*rows.shape, stride, start], np.int64)
     pointers = [each.data_ptr() for each in (rows, keys, *more)]
     given = [numbers.ctypes.data, _CONSTANTS.ctypes.data, *pointers]
     _OPENMP.run(kernel.address, given, rows.numel())
@@ -63,8 +70,8 @@ def _run(kernel: Any, rows: Tensor, keys: Tensor, start: int, *more: Tensor) -> 
 def _kernel(function: Callable) -> Any:
     try:
         return cfunc(_SIGNATURE, cache=True)(function)
-    except RuntimeError:
-        # There is no folder that numba may keep it in.
+    except Exception:
+        # There is no folder that numba may keep it in, or what is in it cannot be read.
         return cfunc(_SIGNATURE)(function)
 
 
@@ -100,11 +107,18 @@ def _finer(place, first, second, constants):
 
 
 @njit(inline="always")
-def _first_codes(words, place, first, second, constants):
-    """Fill `words`, of a block from a place on, and return the codes that begin there."""
+def _codes(out, words, place, keys, constants):
+    """Write the codes from a place on, as many as `out` takes; `words` is to work with."""
     for k in range(len(words)):
-        words[k] = _word((place >> _2) + _WORD(k), first, second, constants)
-    return words.view(np.uint16)[int(place & _3) :]
+        words[k] = _word((place >> _2) + _WORD(k), keys[0], keys[1], constants)
+    found, outer = words.view(np.uint16)[int(place & _3) :], 0
+    for i in range(len(out)):
+        out[i] = found[i]
+        outer += found[i] < constants[7]
+    if outer:
+        for i in range(len(out)):
+            if found[i] < constants[7]:
+                out[i] = _finer(place + _WORD(i), keys[2], keys[3], constants)
 
 
 @_kernel
@@ -117,17 +131,8 @@ def _fill(pointers):
     from_, to = _share(count)
     for row in range(rows):
         for begin in range(from_, to, _BLOCK):
-            place = _WORD(start + begin)
-            found = _first_codes(words, place, keys[row, 0], keys[row, 1], constants)
             out = codes[row, begin : min(begin + _BLOCK, to)]
-            outer = 0
-            for i in range(len(out)):
-                out[i] = found[i]
-                outer += found[i] < constants[7]
-            if outer:
-                for i in range(len(out)):
-                    if found[i] < constants[7]:
-                        out[i] = _finer(place + _WORD(i), keys[row, 2], keys[row, 3], constants)
+            _codes(out, words, _WORD(start + begin), keys[row], constants)
 
 
 @_kernel
@@ -138,20 +143,12 @@ def _multiply(pointers):
     keys = carray(pointers[3], (rows, 4), np.uint64)
     weight = carray(pointers[4], count, np.float32)
     factors = carray(pointers[5], 2 * int(constants[6]), np.float32)
-    words = np.empty(_BLOCK // 4 + 1, np.uint64)
+    words, block = np.empty(_BLOCK // 4 + 1, np.uint64), np.empty(_BLOCK, np.uint32)
     from_, to = _share(count)
     for row in range(rows):
         for begin in range(from_, to, _BLOCK):
-            place = _WORD(start + begin)
-            found = _first_codes(words, place, keys[row, 0], keys[row, 1], constants)
             end = min(begin + _BLOCK, to)
-            clean, out = weight[begin:end], products[row, begin:end]
-            outer = 0
+            codes, clean, out = block[: end - begin], weight[begin:end], products[row, begin:end]
+            _codes(codes, words, _WORD(start + begin), keys[row], constants)
             for i in range(len(out)):
-                out[i] = clean[i] * factors[found[i]]
-                outer += found[i] < constants[7]
-            if outer:
-                for i in range(len(out)):
-                    if found[i] < constants[7]:
-                        code = _finer(place + _WORD(i), keys[row, 2], keys[row, 3], constants)
-                        out[i] = clean[i] * factors[code]
+                out[i] = clean[i] * factors[codes[i]]

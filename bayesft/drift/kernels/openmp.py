@@ -57,7 +57,7 @@ class OpenMP:
 
 @lru_cache(maxsize=1)
 def openmp() -> OpenMP | None:
-    """Return it, or None if PyTorch uses another one: on Linux it does not."""
+    """Return it, or None if PyTorch uses another one: PyPI's for Linux does not."""
     try:
         found = OpenMP(ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")))
         found.address(THREAD), found.address(THREADS)

@@ -42,13 +42,13 @@ def choose(
     """Return the backend called `name`, or for `auto` the one to take.
 
     On a CPU that is `in_place`, which serves any network and any score, or for what it
-    serves `ManyLinear`: the same each time, so that a run repeats to the bit. `in_place` it
-    is for a large network as well, of which
-    it needs the fewest copies, and under `torch.autocast`, whose rules PyTorch's vmap does
-    not follow in all: it adds biases in float32 (pytorch/pytorch issue 192617). On a GPU,
-    where a small network waits for its own launches, all are timed on a few draws, the
-    first time that a network is scored by a score of this name on batches of this form;
-    later ones of the same evaluation may have other forms.
+    serves `ManyLinear`: the same each time, so that a run repeats to the bit. So it is for a
+    large network, of which `in_place` needs the fewest copies, and under `torch.autocast`,
+    whose rules PyTorch's vmap does not follow in all: it adds biases in float32
+    (pytorch/pytorch issue 192617). On a GPU, where a small network waits for its own
+    launches, all are timed on a few draws, the first time that a network is scored by a score
+    of this name on batches of this form; later ones of the same evaluation may have other
+    forms.
 
     Args:
         name: `auto`, `in_place` or `vmap`.

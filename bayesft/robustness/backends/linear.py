@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.errors import BayesFTError
-from bayesft.models import MLP
 from bayesft.robustness.backends.base import Backend, Reduce
 from bayesft.robustness.backends.in_place import InPlace
 from bayesft.robustness.backends.vmapped import Vmapped
@@ -21,13 +21,14 @@ _WEIGHTS = 1 << 21
 _IMAGES = 256
 
 # What remembers nothing of a forward pass and draws no random number: a network's own module
-# might, and would be left with what cannot be used outside of `vmap`.
+# might, and would be left with what cannot be used outside of `vmap`. A class may say so of
+# itself, not of those derived from it, by `remembers_nothing = True`.
 _ACTIVATIONS = (
     nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.ReLU, nn.ReLU6,
     nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Tanh,
 )  # fmt: skip
 _KNOWN = frozenset(
-    {MLP, nn.Linear, nn.Flatten, nn.Identity, nn.Dropout, nn.AlphaDropout, *_ACTIVATIONS}
+    {nn.Linear, nn.Flatten, nn.Identity, nn.Dropout, nn.AlphaDropout, *_ACTIVATIONS}
     | {nn.Sequential, nn.ModuleList, nn.ModuleDict}
 )
 
@@ -51,6 +52,7 @@ class ManyLinear:
             score is accuracy
             and weights.device.type == "cpu"
             and weights.count <= _WEIGHTS
+            and not (_global_forward_hooks or _global_forward_pre_hooks)
             and all(map(_is_known, model.modules()))
         )
 
@@ -59,8 +61,8 @@ class ManyLinear:
     ) -> Tensor:
         if self._serving(batches[0]) is self.many:
             try:
-                # One alone would be multiplied in another way than one of many, and rounded
-                # in another.
+                # One alone would be multiplied in another way than one of many, and often
+                # rounded in another.
                 more = 2 if len(chips) == 1 else 1
                 scores = self.many([*chips] * more, [*batches] * more, sigmas, reduce)
                 return scores[: len(chips)]
@@ -83,9 +85,8 @@ class ManyLinear:
 def _is_known(module: nn.Module) -> bool:
     hooked = module._forward_hooks or module._forward_pre_hooks
     changed = "forward" in vars(module) or getattr(module, "inplace", False)
-    exact = all(each.dtype in (torch.float32, torch.float64) for each in _own(module))
-    return type(module) in _KNOWN and exact and not (hooked or changed)
-
-
-def _own(module: nn.Module) -> list[nn.Parameter]:
-    return [*module.parameters(recurse=False)]
+    exact = all(
+        each.dtype in (torch.float32, torch.float64) for each in module.parameters(recurse=False)
+    )
+    known = type(module) in _KNOWN or vars(type(module)).get("remembers_nothing", False)
+    return known and exact and not (hooked or changed)

@@ -34,6 +34,7 @@ class Vmapped:
         self.model = model
         self.weights = weights
         self.scored = _Scored(model, score)
+        self._aliases = _aliases(model, weights.names)
         self._activations: dict[int, int] = {}
         self._most: int | None = None
 
@@ -43,14 +44,20 @@ class Vmapped:
         images = stacked(batches)
 
         def one(weights: dict[str, Tensor], batch: Any) -> Tensor:
-            return reduce(functional_call(self.scored, weights, (batch,)))
+            # Where a layer is used twice, tying by PyTorch would leave the network with
+            # batched weights (pytorch/pytorch issue 164759).
+            return reduce(functional_call(self.scored, weights, (batch,), tie_weights=False))
 
         kept, rows = [], self.weights.rows(chips, sigmas)
         for _ in sigmas:
             try:
                 drifted = self.weights.stacked(next(rows))
-                prefixed = {f"model.{name}": weight for name, weight in drifted.items()}
-                kept.append(vmap(one)(prefixed, images))
+                everywhere = {
+                    f"model.{alias}": weight
+                    for name, weight in drifted.items()
+                    for alias in self._aliases[name]
+                }
+                kept.append(vmap(one)(everywhere, images))
             except torch.OutOfMemoryError:
                 if len(batches) == 1:
                     raise
@@ -58,7 +65,7 @@ class Vmapped:
         else:
             return torch.stack(kept, dim=1)
         # Here and not above, where the error keeps alive what it failed over.
-        drifted = prefixed = images = rows = None
+        drifted = everywhere = images = rows = None
         self._most = half = len(batches) // 2
         halves = (slice(half), slice(half, None))
         return torch.cat([self(chips[h], batches[h], sigmas, reduce) for h in halves])
@@ -92,6 +99,16 @@ class Vmapped:
             for hook in hooks:
                 hook.remove()
         return total
+
+
+def _aliases(model: nn.Module, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return where each parameter is met: once in each module that has it."""
+    places: dict[nn.Parameter, list[str]] = {}
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            places.setdefault(parameter, []).append(f"{path}.{name}" if path else name)
+    found = dict(model.named_parameters())
+    return {name: places[found[name]] for name in names}
 
 
 class _Scored(nn.Module):

@@ -93,6 +93,30 @@ def test_codes_that_a_kernel_cannot_write_are_not_given_to_it():
     keys = chip_keys(CHIPS, CPU)
     assert not kernels.fill(torch.empty(5, 3, dtype=torch.int32).t(), keys, 0)
     assert not kernels.fill(torch.empty(3, 5, dtype=torch.int64), keys, 0)
+    assert not kernels.fill(torch.empty(5, dtype=torch.int32).expand(3, 5), keys, 0)
+    with pytest.raises(ValueError, match=r"keys of 3 chips, but got \(1, 4\)"):
+        kernels.fill(torch.empty(3, 5, dtype=torch.int32), keys[:1], 0)
+
+
+def test_one_row_may_have_any_stride(monkeypatch):
+    [expected, *_] = codes_of(1000, monkeypatch)
+    codes = torch.empty(1000, 1, dtype=torch.int32).t()
+    assert codes.stride() == (1, 1)
+    assert kernels.fill(codes, chip_keys(CHIPS[:1], CPU), 0)
+    assert torch.equal(codes[0], expected)
+
+
+def test_nothing_is_compiled_with_addresses_in_it():
+    """Those of what is gone by the time that it runs."""
+
+    @torch.compile(backend="eager")
+    def made():
+        codes = torch.empty(3, 5, dtype=torch.int32)
+        return kernels.fill(codes, torch.zeros(3, 4, dtype=torch.int64), 0), kernels.multiplies(
+            torch.empty(3, 5), torch.ones(5), torch.ones(2 * BINS)
+        )
+
+    assert made() == (False, False)
 
 
 @pytest.mark.parametrize("shape", [(), (2 * BINS,)])
@@ -132,11 +156,23 @@ def test_drift_takes_it():
         assert torch.equal(row, LogNormalDrift()(weight, normals, 0.3))
 
 
-def test_without_numba_there_is_none_and_no_word_of_it(monkeypatch, recwarn):
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "bayesft.drift.kernels.cpu", raising=False)
-    assert kernels._of.__wrapped__("cpu") is None
-    assert not recwarn
+def test_without_numba_there_is_none_and_no_word_of_it():
+    """Nor of what comes with it."""
+    script = (
+        "import importlib.util, sys\n"
+        "find = importlib.util.find_spec\n"
+        "absent = ('numba', 'llvmlite')\n"
+        "importlib.util.find_spec = lambda name: None if name in absent else find(name)\n"
+        "sys.modules.update(dict.fromkeys(absent))\n"
+        "from bayesft.drift import kernels, standard_normals\n"
+        "assert kernels._of('cpu') is None\n"
+        "assert standard_normals(0, [0], 5).shape == (1, 5)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -195,14 +231,17 @@ def test_python_in_place_of_kernels_is_not_taken():
     assert done.returncode == 0, done.stderr
 
 
-def test_they_are_compiled_where_they_cannot_be_kept(monkeypatch):
-    """As in a container whose folders are all read-only."""
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no locator available"), EOFError("Ran out of input")]
+)
+def test_they_are_compiled_where_they_cannot_be_kept(monkeypatch, error):
+    """As in a container whose folders are all read-only, or where the disk was full once."""
     cpu = importlib.import_module("bayesft.drift.kernels.cpu")
     compiled = cpu.cfunc
 
     def nowhere_to_keep(signature, cache=False):
         if cache:
-            raise RuntimeError("cannot cache function: no locator available")
+            raise error
         return compiled(signature)
 
     monkeypatch.setattr(cpu, "cfunc", nowhere_to_keep)
@@ -226,7 +265,7 @@ def test_a_forked_process_makes_the_same(before):
         "context = multiprocessing.get_context('fork')\n"
         "queue = context.Queue()\n"
         f"{before}\n"
-        "process = context.Process(target=child, args=(queue,))\n"
+        "process = context.Process(target=child, args=(queue,), daemon=True)\n"
         "process.start()\n"
         "assert queue.get(timeout=60) == made()\n"
         "process.join(60)\n"
