@@ -3,7 +3,7 @@
 A place's number is a hash of the chip and the place. So no number depends on another's
 having been made, on the number of threads or on the device: a GPU makes its own. It is a
 code, of 16 bits and seldom more, that stands for a standard normal (see `quantiles`). On
-one core a drifted weight takes .7 ns by a kernel (see `kernels`), and by PyTorch's operations
+one core a drifted weight takes under 1 ns by a kernel (see `kernels`); by PyTorch's operations
 1.5 for its code and .7 for looking up what drift makes of it, where PyTorch's own normals
 take 3 and the arithmetic another.
 

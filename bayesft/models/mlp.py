@@ -38,7 +38,7 @@ class MLP(nn.Module):
             or rates that do not fit.
     """
 
-    # See `bayesft.robustness.backends.linear`.
+    # A forward pass keeps nothing here: many may be computed at once.
     remembers_nothing = True
 
     def __init__(

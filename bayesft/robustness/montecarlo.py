@@ -77,7 +77,7 @@ def evaluate(
     Of a network with more than 16 million drifting numbers there are two copies
     meanwhile, the clean weights and the drifted ones: its chips' numbers are made in
     windows, again for each sigma, which takes 3 ns a number on one core, drift included (with
-    the extra `fast` and log-normal drift of float32 .7).
+    the extra `fast` and log-normal drift of float32 under 1).
 
     The weights come back to the bit; the train/eval mode of every module and the
     global random state are left as found (but glibc, if it is the C library, keeps up to

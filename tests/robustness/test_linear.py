@@ -98,7 +98,11 @@ def test_an_error_that_is_the_users_is_told_once(monkeypatch, error):
 @pytest.mark.parametrize("images", [5, 10, 100])
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_a_draw_is_rounded_alike_however_many_there_are(images, threads):
-    """So that processes with other shares of the draws have the scores of one."""
+    """So that processes with other shares of the draws have the scores of one.
+
+    One draw alone would be rounded in another way. With many classes and threads PyTorch's
+    products can differ between two shares of several draws, too: only in the last bit.
+    """
     torch.manual_seed(0)
     model = MLP(image_size=12, hidden=(20,))
     batches = [data()[torch.arange(k, k + images)] for k in range(9)]

@@ -1,6 +1,6 @@
 """Compiled kernels, where they can be had. PyTorch's operations give the same to the bit.
 
-But those go over memory at each step of a hash: on a CPU they take three times as long,
+But those go over memory at each step of a hash: on a CPU they take four times as long,
 on a GPU thirty times.
 
 cpu    by numba, the extra `fast`, where PyTorch's threads are GNU's OpenMP: on Linux

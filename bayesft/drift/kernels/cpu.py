@@ -5,7 +5,7 @@ changed, and so a kernel is given the constants that come from others.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,20 @@ from bayesft.drift.words import LAST, ROUNDS, STEP
 _BLOCK = 256
 # Where one thread's share may begin: no two write to one line of a cache.
 _ALIGNED = 16
+
+
+class _Constants(NamedTuple):
+    """Of `words` and `quantiles`, in the order of `_CONSTANTS`."""
+
+    step: int
+    shift: int
+    factor: int
+    next_shift: int
+    next_factor: int
+    last: int
+    bins: int
+    outer: int
+
 
 _CONSTANTS = np.array(
     [STEP, *(each for pair in ROUNDS for each in pair), LAST, BINS, OUTER], np.uint64
@@ -62,7 +76,7 @@ def _run(kernel: Any, rows: Tensor, keys: Tensor, start: int, *more: Tensor) -> 
     # One row may have any stride.
     stride = rows.stride(0) if len(rows) > 1 else rows.shape[1]
     numbers = np.array([*rows.shape, stride, start], np.int64)
-    pointers = [each.data_ptr() for each in (rows, keys, *more)]
+    pointers = [each.data_ptr() for each in (keys, rows, *more)]
     given = [numbers.ctypes.data, _CONSTANTS.ctypes.data, *pointers]
     _OPENMP.run(kernel.address, given, rows.numel())
 
@@ -83,27 +97,29 @@ def _share(count):
 
 
 @njit(inline="always")
-def _as_tuple(a):
-    """Return numbers that a compiler keeps in registers, which it would not do with memory."""
-    return a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]
+def _given(pointers):
+    """Return what `_run` gives every kernel: rows, columns, stride, place, constants and keys."""
+    rows, count, stride, start = carray(pointers[0], 4, np.int64)
+    c = carray(pointers[1], 8, np.uint64)
+    # A compiler keeps these in registers, which it would not do with memory.
+    constants = _Constants(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7])
+    return rows, count, stride, start, constants, carray(pointers[2], (rows, 4), np.uint64)
 
 
 @njit(inline="always")
 def _word(place, first, second, constants):
     """Return the hash of `words`."""
-    step, shift, factor, next_shift, next_factor, last = constants[:6]
-    number = place * step + first
-    number = (number ^ (number >> shift)) * factor ^ second
-    number = (number ^ (number >> next_shift)) * next_factor
-    return number ^ (number >> last)
+    number = place * constants.step + first
+    number = (number ^ (number >> constants.shift)) * constants.factor ^ second
+    number = (number ^ (number >> constants.next_shift)) * constants.next_factor
+    return number ^ (number >> constants.last)
 
 
 @njit(inline="always")
 def _finer(place, first, second, constants):
     """Return the code of a place whose first one is of an outer piece."""
     found = _word(place >> _2, first, second, constants) >> (_16 * (place & _3))
-    bins = constants[6]
-    return (found & (bins - _1)) + bins
+    return (found & (constants.bins - _1)) + constants.bins
 
 
 @njit(inline="always")
@@ -114,19 +130,17 @@ def _codes(out, words, place, keys, constants):
     found, outer = words.view(np.uint16)[int(place & _3) :], 0
     for i in range(len(out)):
         out[i] = found[i]
-        outer += found[i] < constants[7]
+        outer += found[i] < constants.outer
     if outer:
         for i in range(len(out)):
-            if found[i] < constants[7]:
+            if found[i] < constants.outer:
                 out[i] = _finer(place + _WORD(i), keys[2], keys[3], constants)
 
 
 @_kernel
 def _fill(pointers):
-    rows, count, stride, start = carray(pointers[0], 4, np.int64)
-    constants = _as_tuple(carray(pointers[1], 8, np.uint64))
-    codes = carray(pointers[2], (rows, stride), np.int32)
-    keys = carray(pointers[3], (rows, 4), np.uint64)
+    rows, count, stride, start, constants, keys = _given(pointers)
+    codes = carray(pointers[3], (rows, stride), np.int32)
     words = np.empty(_BLOCK // 4 + 1, np.uint64)
     from_, to = _share(count)
     for row in range(rows):
@@ -137,12 +151,10 @@ def _fill(pointers):
 
 @_kernel
 def _multiply(pointers):
-    rows, count, stride, start = carray(pointers[0], 4, np.int64)
-    constants = _as_tuple(carray(pointers[1], 8, np.uint64))
-    products = carray(pointers[2], (rows, stride), np.float32)
-    keys = carray(pointers[3], (rows, 4), np.uint64)
+    rows, count, stride, start, constants, keys = _given(pointers)
+    products = carray(pointers[3], (rows, stride), np.float32)
     weight = carray(pointers[4], count, np.float32)
-    factors = carray(pointers[5], 2 * int(constants[6]), np.float32)
+    factors = carray(pointers[5], 2 * int(constants.bins), np.float32)
     words, block = np.empty(_BLOCK // 4 + 1, np.uint64), np.empty(_BLOCK, np.uint32)
     from_, to = _share(count)
     for row in range(rows):

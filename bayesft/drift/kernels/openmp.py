@@ -17,7 +17,7 @@ THREAD, THREADS = "omp_get_thread_num", "omp_get_num_threads"
 """What a kernel may ask, each of no argument: its number, and of how many."""
 
 # Less is done by one thread: PyTorch's own limit for its operations.
-SMALLEST_SHARED = 1 << 15
+_SMALLEST_SHARED = 1 << 15
 _forked = False
 
 
@@ -50,7 +50,7 @@ class OpenMP:
             size: how many numbers are made.
         """
         memory = (ctypes.c_void_p * len(pointers))(*pointers)
-        alone = _forked or size < SMALLEST_SHARED
+        alone = _forked or size < _SMALLEST_SHARED
         threads = 1 if alone else torch.get_num_threads()
         self._parallel(kernel, ctypes.addressof(memory), threads, 0)
 
@@ -60,7 +60,8 @@ def openmp() -> OpenMP | None:
     """Return it, or None if PyTorch uses another one: PyPI's for Linux does not."""
     try:
         found = OpenMP(ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")))
-        found.address(THREAD), found.address(THREADS)
+        for name in (THREAD, THREADS):
+            found.address(name)
     except (OSError, AttributeError):
         return None
     return found

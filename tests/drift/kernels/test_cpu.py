@@ -29,6 +29,15 @@ def installed():
         pytest.skip("this PyTorch brings no OpenMP of GNU's")
 
 
+def run(script, *options, **environment):
+    """Run it in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *options, "-c", script], env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def codes_of(count, monkeypatch):
     """Return the codes as PyTorch's operations make them."""
     codes = torch.empty(len(CHIPS), count, dtype=torch.int32)
@@ -168,11 +177,7 @@ def test_without_numba_there_is_none_and_no_word_of_it():
         "assert kernels._of('cpu') is None\n"
         "assert standard_normals(0, [0], 5).shape == (1, 5)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    run(script, "-W", "error")
 
 
 @pytest.mark.parametrize(
@@ -224,11 +229,7 @@ def test_python_in_place_of_kernels_is_not_taken():
         "    assert kernels._of('cpu') is None\n"
         "assert 'NUMBA_DISABLE_JIT' in str(caught[-1].message), caught\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    run(script, NUMBA_DISABLE_JIT="1")
 
 
 @pytest.mark.parametrize(
@@ -271,8 +272,4 @@ def test_a_forked_process_makes_the_same(before):
         "process.join(60)\n"
         "assert process.exitcode == 0, process.exitcode\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    run(script, "-W", "ignore")
