@@ -7,8 +7,8 @@ one core a drifted weight takes under 1 ns by a kernel (see `kernels`); by PyTor
 1.5 for its code and .7 for looking up what drift makes of it, where PyTorch's own normals
 take 3 and the arithmetic another.
 
-Reading slices of a stored table of normals at random offsets would take a tenth of
-that, but the draws then have in common what the table has: where a score depends on sums
+Reading slices of a stored table of normals at random offsets would take less than
+either, but the draws then have in common what the table has: where a score depends on sums
 over many weights, its mean was off by several times the stated error. Codes have nothing in
 common: each number by itself is looked up.
 
