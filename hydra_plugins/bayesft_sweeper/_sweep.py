@@ -127,12 +127,7 @@ class Search:
             constraints=self.constraints,
             heartbeat=seconds(settings, "heartbeat"),
         )
-        n_initial = self.study.optimizer.n_initial
-        if n_initial >= self.n_trials > 2:
-            log.warning(
-                "hydra.sweeper.n_initial=%d of n_trials=%d: no trial is left for the Gaussian "
-                "process, and all are spread over the space.", n_initial, self.n_trials
-            )  # fmt: skip
+        self._warn_of_no_choice()
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
         )
@@ -161,6 +156,25 @@ class Search:
                     time.sleep(_LOOK)
             self._conclude()
         return returns
+
+    def _warn_of_no_choice(self) -> None:
+        """Say so where the Gaussian process will never be asked for a trial."""
+        optimizer = self.study.optimizer
+        spread = max(optimizer.n_initial, len(optimizer.start))
+        if self.n_trials <= 2:
+            return
+        if spread >= self.n_trials:
+            log.warning(
+                "hydra.sweeper.n_trials=%d: the first %d are spread over the space "
+                "(hydra.sweeper.n_initial), so no trial is left for the Gaussian process.",
+                self.n_trials, spread
+            )  # fmt: skip
+        elif self.n_jobs >= self.n_trials:
+            log.warning(
+                "hydra.sweeper.n_trials=%d: hydra.sweeper.n_jobs=%d begins all before one has "
+                "ended, so all are spread over the space, without the Gaussian process.",
+                self.n_trials, self.n_jobs
+            )  # fmt: skip
 
     def _is_done(self) -> bool:
         return self.stopped is not None or len(self.study.ended()) >= self.n_trials

@@ -244,12 +244,14 @@ def test_a_longer_run_asks_the_gaussian_process_from_the_same_trial_on(tmp_path)
 def test_a_search_that_never_asks_the_gaussian_process_says_so(tmp_path, capsys):
     sweep(tmp_path / "s", Task(), X, "hydra.sweeper.n_trials=3", "hydra.sweeper.n_initial=3")
     assert (
-        "n_initial=3 of n_trials=3: no trial is left for the Gaussian process"
+        "n_trials=3: the first 3 are spread over the space (hydra.sweeper.n_initial)"
         in capsys.readouterr().out
     )
+    sweep(tmp_path / "j", Task(), X, "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=3")
+    assert "hydra.sweeper.n_jobs=3 begins all before one has ended" in capsys.readouterr().out
     # Two trials leave nothing to choose.
     sweep(tmp_path / "t", Task(), X, "hydra.sweeper.n_trials=2")
-    assert "n_initial" not in capsys.readouterr().out
+    assert "spread over the space" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
