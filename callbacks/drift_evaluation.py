@@ -24,7 +24,7 @@ class DriftEvaluation(pl.Callback):
 
     At the end of a validation it logs `val/drift_acc` (the mean over sigmas),
     `val/drift_acc_stderr` and `val/drift_acc/<sigma>`, before any ModelCheckpoint
-    looks, so that `ModelCheckpoint(monitor="val/drift_acc")` works. At the end of
+    looks, so that `ModelCheckpoint(monitor="val/drift_acc", mode="max")` works. At the end of
     a test it logs the same under `test/` and writes `test_curve.json` and
     `test_curve.csv`. The weights drift inside one call of `evaluate` alone, so no
     checkpoint, averaged copy or logger sees a drifted weight.

@@ -93,11 +93,11 @@ def _dimension(key: str, override: Override) -> Dimension:
         if isinstance(sweep, (ChoiceSweep, RangeSweep)):
             # The order means nothing here, and must be the same when a search goes on.
             sweep.shuffle = False
-        return Categorical(tuple(override.sweep_iterator(transformer=_as_text)))
+        return Categorical(tuple(override.sweep_iterator(transformer=as_text)))
     raise SweepError(f"{key}: the sweep {override.input_line} cannot be searched.")
 
 
-def _as_text(element: Any) -> str:
+def as_text(element: Any) -> str:
     """Return a choice in Hydra's grammar, so that it reads back as what it is.
 
     Hydra's own form drops quotes: the text 'null' would become null.

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bayesft.bo.space import Dimension, Real
 from hydra_plugins.bayesft_sweeper._errors import SweepError
-from hydra_plugins.bayesft_sweeper._grammar import Request, as_override
+from hydra_plugins.bayesft_sweeper._grammar import Request, as_override, as_text
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,16 @@ def _vector(key: str, settings: Mapping[str, Any], bounds: Real | None, cfg: Dic
 
 
 def _default(key: str, dimension: Dimension, cfg: DictConfig) -> Any:
-    """Return the config's own value if the dimension can take it, else its middle."""
-    value = OmegaConf.select(cfg, key.lstrip("+"), default=None)
-    for candidate in (value, str(value)):
+    """Return the config's own value if the dimension can take it, else its middle.
+
+    Of a config group that is the choice that the defaults make.
+    """
+    key = key.lstrip("+")
+    groups = OmegaConf.select(cfg, "hydra.runtime.choices") or {}
+    value = groups[key] if key in groups else OmegaConf.select(cfg, key)
+    if OmegaConf.is_config(value):
+        value = OmegaConf.to_container(value)
+    for candidate in (value, as_text(value)):
         if dimension.contains(candidate):
             return candidate
     return dimension.decode([0.5] * dimension.width)

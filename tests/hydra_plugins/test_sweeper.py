@@ -29,6 +29,23 @@ def test_a_search_finds_the_top_and_writes_everything_down(tmp_path):
         assert outcome["value"] == events(folder, "tell")[number]["value"]
 
 
+def test_a_swept_config_group_starts_with_the_choice_of_the_defaults(tmp_path):
+    (tmp_path / "conf" / "solver").mkdir(parents=True)
+    for name in ("adam", "rprop", "sgd"):
+        (tmp_path / "conf" / "solver" / f"{name}.yaml").write_text(f"name: {name}")
+    seen = []
+
+    def task(cfg):
+        seen.append(cfg.solver.name)
+        return 0.0
+
+    searchpath = f"hydra:\n  searchpath: ['file://{tmp_path / 'conf'}']\n"
+    config = CONFIG.replace("hydra:\n", searchpath)
+    config = config.replace("defaults:", "defaults:\n  - solver: rprop")
+    sweep(tmp_path / "s", task, "solver=adam,rprop,sgd", "hydra.sweeper.n_trials=1", config=config)
+    assert seen == ["rprop"]
+
+
 def test_a_sweep_returns_its_jobs_and_saves_its_config(tmp_path):
     batches = sweep(tmp_path / "s", Task(), X, "hydra.sweeper.n_trials=3", "act=elu")
     jobs = [job for batch in batches for job in batch]

@@ -75,6 +75,20 @@ def test_a_start_outside_of_the_bounds_moves_to_them():
     assert len(layout("rates=interval(0.3,0.5)").start(CFG)) == 1
 
 
+@pytest.mark.parametrize(
+    ("typed", "own", "text"),
+    [
+        ("x=true,false", False, "False"),
+        ("x=null,3", None, "null"),
+        ("x=3,'null'", "null", "'null'"),
+        ("x=[1,2],[3,4]", [3, 4], "[3,4]"),
+        ("x=1e-3,1e-5", 1e-5, "1e-05"),
+    ],
+)
+def test_a_choice_starts_as_configured_whatever_it_is(typed, own, text):
+    assert layout(typed, vectors={}).start(OmegaConf.create({"x": own})) == [{"x": text}]
+
+
 def test_a_value_that_its_dimension_cannot_take_starts_in_the_middle():
     assert layout("rates=0", "lr=interval(1,3)").start(CFG) == [{"lr": 2.0}]
     assert layout("rates=0", "width=int(interval(10,20))").dimensions == {"width": Integer(10, 20)}
