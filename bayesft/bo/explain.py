@@ -14,10 +14,10 @@ from torch import Tensor
 from bayesft.bo.dimension import Categorical, Dimension, Integer
 from bayesft.bo.errors import InsightError, SurrogateError
 from bayesft.bo.insight import Calibration, Influence, Insight, Slice
+from bayesft.bo.kernels import SHORTEST_LENGTH_SCALE
 from bayesft.bo.space import Space
 from bayesft.bo.surrogate import (
     FIT_ERRORS,
-    SHORTEST_LENGTH_SCALE,
     SMALLEST_LEARNT_VARIANCE,
     Surrogate,
     length_scales,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
+from bayesft.bo.kernels import radial
 from bayesft.bo.trend import trend_of
 
 # isort: split
@@ -26,14 +27,12 @@ def loss_and_gradient(
     If the model has a `warp` of its targets, the likelihood is that of the targets before
     it: the logarithms of its slopes are added, and known variances are warped with the targets.
 
-    mll = (log N(y; m, s k(X, X) + diag(v + w)) + log priors) / n, with the
-    Matern-5/2 kernel k(r) = (1 + sqrt(5) r + 5/3 r^2) exp(-sqrt(5) r) of the distance
-    r in length scales, known variances v and learnt w.
+    mll = (log N(y; m, s k(X, X) + diag(v + w)) + log priors) / n, with a kernel k of
+    `kernels`, known variances v and learnt w.
 
     Args:
-        mll: Of a model with a constant mean, a `ScaleKernel` of a `MaternKernel`
-            with nu = 5/2 or a `TrendedKernel` of two such, and a
-            `FixedNoiseGaussianLikelihood` that learns noise.
+        mll: Of a model with a constant mean, a `ScaleKernel` of one of `kernels` or a
+            `TrendedKernel` of two such, and a `FixedNoiseGaussianLikelihood` that learns noise.
     """
     model, likelihood = mll.model, mll.likelihood
     [rows], targets = model.train_inputs, model.train_targets
@@ -69,6 +68,4 @@ def loss_and_gradient(
 def _gram(kernel: ScaleKernel, squares: Tensor) -> Tensor:
     """Return s k(X, X) from the n x n x d squared distances in each column."""
     distances = squares @ kernel.base_kernel.lengthscale.squeeze(0).reciprocal().square()
-    # The root has no gradient at 0, where the kernel's is 0.
-    scaled = (5 * distances).clamp_min(1e-15).sqrt()
-    return kernel.outputscale * (1 + scaled + scaled.square() / 3) * torch.exp(-scaled)
+    return kernel.outputscale * radial(kernel.base_kernel, distances)

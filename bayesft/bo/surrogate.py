@@ -8,15 +8,14 @@ stderrs  n, in the user's units, nan if unknown
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
 from bayesft.bo.errors import SurrogateError
+from bayesft.bo.kernels import Family, logarithmic, matern, rbf, scaled, variance
 from bayesft.bo.likelihood import loss_and_gradient
 from bayesft.bo.trend import COMPARISON, TREND, TREND_VARIANCE, TrendedKernel
 from bayesft.bo.units import Units
@@ -26,11 +25,9 @@ from bayesft.bo.warp import Warp, warp
 from botorch.exceptions.errors import BotorchError, ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
-from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
-from gpytorch.priors import GammaPrior, LogNormalPrior
+from gpytorch.priors import GammaPrior
 from gpytorch.settings import min_fixed_noise
 from linear_operator.utils.errors import NanError, NotPSDError
 
@@ -38,15 +35,14 @@ from linear_operator.utils.errors import NanError, NotPSDError
 # nothing is noisy; they also limit how close to an optimum such a search comes.
 SMALLEST_KNOWN_VARIANCE = 1e-9
 SMALLEST_LEARNT_VARIANCE = 1e-8
-SMALLEST_KERNEL_VARIANCE = 1e-3
-SHORTEST_LENGTH_SCALE = 0.025
+
+# Learnt variance from which the function may be smooth: with less noise the matrix of a
+# smooth kernel, near to singular, limits how close to an optimum a search comes.
+NOISY = 1e-3
 
 # Of fewer values, or fewer for each column, nothing is said of their scale.
 WARPABLE = 6
 WARPABLE_PER_COLUMN = 2
-
-# Median, as a log, and spread in the log, of the kernel's variance.
-VARIANCE = (0.0, 1.0)
 
 # Learnt variance, and length scale over the prior's mode, where the fits begin: the
 # likelihood can have one maximum that explains the values and one that calls them noise.
@@ -84,7 +80,9 @@ def fit(
     Performs Great in High Dimensions", ICML 2024). The kernel there is a choice of
     RBF or Matern of variance 1; here its variance is learnt under LogNormal(0, 1),
     because the trials of a search crowd where values are good: their own spread says
-    little of the function's.
+    little of the function's. Where most of the noise is learnt and not reported, the
+    kernel is an RBF if that has the higher likelihood: a rough function and noise explain
+    the same values, and a smooth one is told from noise with fewer of them.
 
     Noise: stderr^2, known, for each trial, plus one learnt variance for all of
     them with the prior Gamma(1.1, 10), because a standard error tells how well a
@@ -121,28 +119,39 @@ def fit(
     # Equal values have a standard deviation of 0, all others of 1.
     warpable = warpable and len(targets) >= enough and targets.std().item() > 0.5
 
-    fits, failure = [], None
-    for start in STARTS:
-        gp = _model(rows, targets, variances, start, changing)
-        if warpable:
-            gp.warp = Warp()
-        mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
-        try:
-            closure = loss_and_gradient(mll)
-            fit_gpytorch_mll(mll, closure=closure)
-            likelihood = -closure()[0].item()
-        except FIT_ERRORS as error:
-            failure = error
-        else:
-            fits.append((likelihood, gp))
+    failures: list[Exception] = []
+
+    def likeliest(family: Family) -> list[tuple[float, SingleTaskGP]]:
+        """Return the best of the fits with a kernel, and its likelihood; none if all failed."""
+        fits = []
+        for start in STARTS:
+            gp = _model(rows, targets, variances, start, family, changing)
+            if warpable:
+                gp.warp = Warp()
+            mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
+            try:
+                closure = loss_and_gradient(mll)
+                fit_gpytorch_mll(mll, closure=closure)
+                fits.append((-closure()[0].item(), gp))
+            except FIT_ERRORS as error:
+                failures.append(error)
+        return sorted(fits, key=_likelihood)[-1:]
+
+    fits = likeliest(matern)
     if not fits:
         raise SurrogateError(
-            f"The Gaussian process could not be fitted to {len(values)} trials: {failure}"
-        ) from failure
-    gp = max(fits, key=lambda fit: fit[0])[1]
+            f"The Gaussian process could not be fitted to {len(values)} trials: {failures[-1]}"
+        ) from failures[-1]
+    [(_, gp)] = fits
+    if not changing and gp.likelihood.second_noise.item() > max(NOISY, variances.median().item()):
+        gp = max(fits + likeliest(rbf), key=_likelihood)[1]
     if warpable:
         units = _warped(gp, units)
     return Surrogate(gp.eval(), units)
+
+
+def _likelihood(fit: tuple[float, SingleTaskGP]) -> float:
+    return fit[0]
 
 
 def _warped(gp: SingleTaskGP, units: Units) -> Units:
@@ -166,6 +175,7 @@ def _model(
     targets: Tensor,
     variances: Tensor,
     start: tuple[float, float],
+    family: Family,
     changing: bool,
 ) -> SingleTaskGP:
     """Return the model before it is fitted.
@@ -181,14 +191,14 @@ def _model(
             variances.clamp_min(SMALLEST_KNOWN_VARIANCE),
             learn_additional_noise=True,
             noise_prior=GammaPrior(1.1, 10.0),
-            noise_constraint=_logarithmic(SMALLEST_LEARNT_VARIANCE, learnt),
+            noise_constraint=logarithmic(SMALLEST_LEARNT_VARIANCE, learnt),
         )
     priors = [(math.sqrt(2) + math.log(columns) / 2, math.sqrt(3))] * columns
     if changing:
-        trend = _scaled(_matern([TREND], 1.0), TREND_VARIANCE)
-        kernel = TrendedKernel(_matern([*priors, COMPARISON], length), trend, **_variance())
+        trend = scaled(family([TREND], 1.0), TREND_VARIANCE)
+        kernel = TrendedKernel(family([*priors, COMPARISON], length), trend, **variance())
     else:
-        kernel = _scaled(_matern(priors, length))
+        kernel = scaled(family(priors, length))
     return SingleTaskGP(
         rows,
         targets.unsqueeze(-1),
@@ -196,33 +206,6 @@ def _model(
         covar_module=kernel,
         outcome_transform=None,
     )
-
-
-def _matern(priors: Sequence[tuple[float, float]], length: float) -> MaternKernel:
-    """Return a kernel with a log-normal prior, (mu, sigma), of each column's length scale.
-
-    A fit begins at `length` times the priors' modes.
-    """
-    mu, sigma = torch.tensor(priors, dtype=torch.float64).T
-    prior = LogNormalPrior(mu, sigma)
-    return MaternKernel(
-        nu=2.5,
-        ard_num_dims=len(priors),
-        lengthscale_prior=prior,
-        lengthscale_constraint=_logarithmic(SHORTEST_LENGTH_SCALE, length * prior.mode),
-    )
-
-
-def _scaled(kernel: MaternKernel, prior: tuple[float, float] = VARIANCE) -> ScaleKernel:
-    return ScaleKernel(kernel, **_variance(prior))
-
-
-def _variance(prior: tuple[float, float] = VARIANCE) -> dict[str, Any]:
-    """Return the settings of a kernel's variance; a fit begins at the prior's median."""
-    return {
-        "outputscale_prior": LogNormalPrior(*prior),
-        "outputscale_constraint": _logarithmic(SMALLEST_KERNEL_VARIANCE, math.exp(prior[0])),
-    }
 
 
 def posterior(surrogate: Surrogate, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -253,12 +236,3 @@ def learnt_noise(surrogate: Surrogate) -> float:
     """
     noise = math.sqrt(surrogate.gp.likelihood.second_noise.item())
     return noise * surrogate.units.slope(torch.zeros(())).item()
-
-
-def _logarithmic(smallest: float, start: float | Tensor) -> GreaterThan:
-    """Return a constraint under which the excess over `smallest` is fitted as a logarithm.
-
-    Length scales and variances spread over decades: on their own scale the fit takes
-    several times as many steps.
-    """
-    return GreaterThan(smallest, transform=torch.exp, inv_transform=torch.log, initial_value=start)

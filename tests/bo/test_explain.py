@@ -12,9 +12,10 @@ from bayesft.bo.errors import InsightError, SurrogateError
 from bayesft.bo.explain import leave_one_out, log_length_scale_covariance
 from bayesft.bo.insight import Calibration
 from bayesft.bo.isolation import isolated
+from bayesft.bo.kernels import SHORTEST_LENGTH_SCALE
 from bayesft.bo.optimizer import Optimizer
 from bayesft.bo.space import Categorical, Integer, Real, Space
-from bayesft.bo.surrogate import SHORTEST_LENGTH_SCALE, fit, length_scales, posterior
+from bayesft.bo.surrogate import fit, length_scales, posterior
 from bayesft.bo.trial import Trial
 
 MIXED = Space({

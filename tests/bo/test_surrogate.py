@@ -2,9 +2,11 @@ import math
 
 import pytest
 import torch
+from gpytorch.kernels import MaternKernel, RBFKernel
 
 from bayesft.bo import surrogate as module
 from bayesft.bo.errors import SurrogateError
+from bayesft.bo.kernels import matern, rbf
 from bayesft.bo.likelihood import loss_and_gradient
 from bayesft.bo.surrogate import FIT_ERRORS, fit, learnt_noise, length_scales, posterior
 from tests.helpers.rows import sobol
@@ -118,9 +120,41 @@ def test_a_failed_fit_is_one_clear_error(monkeypatch, error):
         fit(sobol(6, 2), torch.randn(6), torch.full((6,), NAN))
 
 
+def test_a_smooth_function_is_told_from_noise_that_nobody_reported():
+    def kernel(values, stderr):
+        surrogate = fit(rows, values, torch.full((40,), stderr))
+        return type(surrogate.gp.covar_module.base_kernel)
+
+    rows = sobol(40, 1)
+    smooth, noise = torch.sin(6 * rows[:, 0]), 0.1 * torch.randn(40)
+    zigzag = (12 * rows[:, 0] % 2 - 1).abs()
+    assert kernel(smooth + noise, NAN) is RBFKernel
+    # The kernel whose matrix stays well conditioned: nothing has to be told from noise.
+    assert kernel(smooth, NAN) is MaternKernel
+    assert kernel(smooth + noise, 0.1) is MaternKernel
+    # What is not smooth is not taken for it.
+    assert kernel(zigzag + noise, NAN) is MaternKernel
+
+
+def test_a_smooth_kernel_that_cannot_be_fitted_is_left(monkeypatch):
+    def fail(mll, closure):
+        if isinstance(mll.model.covar_module.base_kernel, RBFKernel):
+            raise FIT_ERRORS[0]("not positive definite")
+        return fitted(mll, closure=closure)
+
+    fitted = module.fit_gpytorch_mll
+    monkeypatch.setattr(module, "fit_gpytorch_mll", fail)
+    rows = sobol(40, 1)
+    values = torch.sin(6 * rows[:, 0]) + 0.1 * torch.randn(40)
+    surrogate = fit(rows, values, torch.full((40,), NAN))
+    assert isinstance(surrogate.gp.covar_module.base_kernel, MaternKernel)
+
+
 @pytest.mark.parametrize("stderr", [NAN, 0.3])
 @pytest.mark.parametrize("changing", [False, True])
-def test_the_likelihood_is_gpytorchs(stderr, changing):
+@pytest.mark.parametrize("family", [matern, rbf])
+def test_the_likelihood_is_gpytorchs(stderr, changing, family, monkeypatch):
+    monkeypatch.setattr(module, "matern", family)
     rows = sobol(12, 3)
     rows[5] = rows[4]
     values = _wave(rows) + 0.1 * torch.randn(12)
