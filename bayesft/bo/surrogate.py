@@ -36,8 +36,8 @@ from linear_operator.utils.errors import NanError, NotPSDError
 SMALLEST_KNOWN_VARIANCE = 1e-9
 SMALLEST_LEARNT_VARIANCE = 1e-8
 
-# Learnt variance from which the function may be smooth: with less noise the matrix of a
-# smooth kernel, near to singular, limits how close to an optimum a search comes.
+# Learnt variance above which the kernel may be smooth: with less noise its matrix, near to
+# singular, limits how close to an optimum a search comes.
 NOISY = 1e-3
 
 # Of fewer values, or fewer for each column, nothing is said of their scale.
@@ -80,9 +80,9 @@ def fit(
     Performs Great in High Dimensions", ICML 2024). The kernel there is a choice of
     RBF or Matern of variance 1; here its variance is learnt under LogNormal(0, 1),
     because the trials of a search crowd where values are good: their own spread says
-    little of the function's. Where most of the noise is learnt and not reported, the
-    kernel is an RBF if that has the higher likelihood: a rough function and noise explain
-    the same values, and a smooth one is told from noise with fewer of them.
+    little of the function's. Where no noise is reported and some
+    is learnt, the kernel is an RBF if that has the higher likelihood: a rough function and
+    noise explain the same values, and a smooth one is told from noise with fewer of them.
 
     Noise: stderr^2, known, for each trial, plus one learnt variance for all of
     them with the prior Gamma(1.1, 10), because a standard error tells how well a
@@ -143,7 +143,7 @@ def fit(
             f"The Gaussian process could not be fitted to {len(values)} trials: {failures[-1]}"
         ) from failures[-1]
     [(_, gp)] = fits
-    if not changing and gp.likelihood.second_noise.item() > max(NOISY, variances.median().item()):
+    if not (changing or known.any()) and gp.likelihood.second_noise.item() > NOISY:
         gp = max(fits + likeliest(rbf), key=_likelihood)[1]
     if warpable:
         units = _warped(gp, units)
