@@ -7,8 +7,12 @@ values   n, in the user's units
 stderrs  n, in the user's units, nan if unknown
 """
 
+import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -80,9 +84,9 @@ def fit(
     Performs Great in High Dimensions", ICML 2024). The kernel there is a choice of
     RBF or Matern of variance 1; here its variance is learnt under LogNormal(0, 1),
     because the trials of a search crowd where values are good: their own spread says
-    little of the function's. Where no noise is reported and some
-    is learnt, the kernel is an RBF if that has the higher likelihood: a rough function and
-    noise explain the same values, and a smooth one is told from noise with fewer of them.
+    little of the function's. Where no noise is reported and some is learnt, the kernel is an
+    RBF if that has the higher likelihood: a rough function and noise explain the same
+    values, and a smooth one is told from noise with fewer of them.
 
     Noise: stderr^2, known, for each trial, plus one learnt variance for all of
     them with the prior Gamma(1.1, 10), because a standard error tells how well a
@@ -119,39 +123,49 @@ def fit(
     # Equal values have a standard deviation of 0, all others of 1.
     warpable = warpable and len(targets) >= enough and targets.std().item() > 0.5
 
-    failures: list[Exception] = []
-
-    def likeliest(family: Family) -> list[tuple[float, SingleTaskGP]]:
-        """Return the best of the fits with a kernel, and its likelihood; none if all failed."""
-        fits = []
-        for start in STARTS:
-            gp = _model(rows, targets, variances, start, family, changing)
-            if warpable:
-                gp.warp = Warp()
-            mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
-            try:
-                closure = loss_and_gradient(mll)
-                fit_gpytorch_mll(mll, closure=closure)
-                fits.append((-closure()[0].item(), gp))
-            except FIT_ERRORS as error:
-                failures.append(error)
-        return sorted(fits, key=_likelihood)[-1:]
-
-    fits = likeliest(matern)
-    if not fits:
+    build = partial(_model, rows, targets, variances, changing=changing, warpable=warpable)
+    try:
+        found = _likeliest(partial(build, matern))
+    except FIT_ERRORS as error:
         raise SurrogateError(
-            f"The Gaussian process could not be fitted to {len(values)} trials: {failures[-1]}"
-        ) from failures[-1]
-    [(_, gp)] = fits
-    if not (changing or known.any()) and gp.likelihood.second_noise.item() > NOISY:
-        gp = max(fits + likeliest(rbf), key=_likelihood)[1]
+            f"The Gaussian process could not be fitted to {len(values)} trials: {error}"
+        ) from error
+    if not (changing or known.any()) and found.gp.likelihood.second_noise.item() > NOISY:
+        with contextlib.suppress(*FIT_ERRORS):
+            found = max(found, _likeliest(partial(build, rbf)), key=_likelihood)
     if warpable:
-        units = _warped(gp, units)
-    return Surrogate(gp.eval(), units)
+        units = _warped(found.gp, units)
+    return Surrogate(found.gp.eval(), units)
 
 
-def _likelihood(fit: tuple[float, SingleTaskGP]) -> float:
-    return fit[0]
+class _Fit(NamedTuple):
+    likelihood: float
+    gp: SingleTaskGP
+
+
+def _likelihood(fit: _Fit) -> float:
+    return fit.likelihood
+
+
+def _likeliest(build: Callable[[tuple[float, float]], SingleTaskGP]) -> _Fit:
+    """Fit what `build` returns for each of `STARTS`; return the most likely.
+
+    Raises:
+        Exception: One of `FIT_ERRORS`; all of them failed.
+    """
+    fits, failure = [], None
+    for start in STARTS:
+        gp = build(start)
+        mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
+        try:
+            closure = loss_and_gradient(mll)
+            fit_gpytorch_mll(mll, closure=closure)
+            fits.append(_Fit(-closure()[0].item(), gp))
+        except FIT_ERRORS as error:
+            failure = error
+    if failure is not None and not fits:
+        raise failure
+    return max(fits, key=_likelihood)
 
 
 def _warped(gp: SingleTaskGP, units: Units) -> Units:
@@ -174,9 +188,11 @@ def _model(
     rows: Tensor,
     targets: Tensor,
     variances: Tensor,
-    start: tuple[float, float],
     family: Family,
+    start: tuple[float, float],
+    *,
     changing: bool,
+    warpable: bool,
 ) -> SingleTaskGP:
     """Return the model before it is fitted.
 
@@ -199,13 +215,16 @@ def _model(
         kernel = TrendedKernel(family([*priors, COMPARISON], length), trend, **variance())
     else:
         kernel = scaled(family(priors, length))
-    return SingleTaskGP(
+    gp = SingleTaskGP(
         rows,
         targets.unsqueeze(-1),
         likelihood=likelihood,
         covar_module=kernel,
         outcome_transform=None,
     )
+    if warpable:
+        gp.warp = Warp()
+    return gp
 
 
 def posterior(surrogate: Surrogate, rows: Tensor) -> tuple[Tensor, Tensor]:
