@@ -147,8 +147,8 @@ def slice_values(dimension: Dimension) -> list[object]:
 def _marginal(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and covariance of the noisy standardised values, and these values."""
     gp = surrogate.gp
-    # GPyTorch's faster Matern kernel for a single column cannot be differentiated
-    # twice; it is not used for rows that ask for a gradient.
+    # GPyTorch's faster kernels for a single column cannot be differentiated twice; they are
+    # not used for rows that ask for a gradient.
     rows = gp.train_inputs[0].detach().requires_grad_()
     belief = gp.likelihood(gp.forward(rows), [rows])
     return belief.mean, belief.covariance_matrix, gp.train_targets

@@ -27,12 +27,15 @@ length, in units of the priors' modes, from which a fit begins."""
 
 
 def matern(priors: Sequence[tuple[float, float]], length: float) -> MaternKernel:
-    """Return k(r) = (1 + sqrt(5) r + 5/3 r^2) exp(-sqrt(5) r): two derivatives."""
+    """Return the Matern-5/2 kernel, of functions with two derivatives.
+
+    k(r) = (1 + sqrt(5) r + 5/3 r^2) exp(-sqrt(5) r)
+    """
     return MaternKernel(nu=2.5, **_length_scales(priors, length))
 
 
 def rbf(priors: Sequence[tuple[float, float]], length: float) -> RBFKernel:
-    """Return k(r) = exp(-r^2 / 2): all derivatives."""
+    """Return the RBF kernel, of functions with all derivatives: k(r) = exp(-r^2 / 2)."""
     return RBFKernel(**_length_scales(priors, length))
 
 
@@ -41,16 +44,16 @@ def radial(kernel: Kernel, squares: Tensor) -> Tensor:
     if isinstance(kernel, RBFKernel):
         return torch.exp(-squares / 2)
     # The root has no gradient at 0, where the kernel's is 0.
-    scaled = (5 * squares).clamp_min(1e-15).sqrt()
-    return (1 + scaled + scaled.square() / 3) * torch.exp(-scaled)
+    r = (5 * squares).clamp_min(1e-15).sqrt()
+    return (1 + r + r.square() / 3) * torch.exp(-r)
 
 
 def scaled(kernel: Kernel, prior: tuple[float, float] = VARIANCE) -> ScaleKernel:
     """Return s k, with a log-normal prior of the variance s."""
-    return ScaleKernel(kernel, **variance(prior))
+    return ScaleKernel(kernel, **variance_settings(prior))
 
 
-def variance(prior: tuple[float, float] = VARIANCE) -> dict[str, Any]:
+def variance_settings(prior: tuple[float, float] = VARIANCE) -> dict[str, Any]:
     """Return the settings of a kernel's variance; a fit begins at the prior's median."""
     return {
         "outputscale_prior": LogNormalPrior(*prior),

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
 from bayesft.bo.errors import SurrogateError
-from bayesft.bo.kernels import Family, logarithmic, matern, rbf, scaled, variance
+from bayesft.bo.kernels import Family, logarithmic, matern, rbf, scaled, variance_settings
 from bayesft.bo.likelihood import loss_and_gradient
 from bayesft.bo.trend import COMPARISON, TREND, TREND_VARIANCE, TrendedKernel
 from bayesft.bo.units import Units
@@ -132,7 +133,7 @@ def fit(
         ) from error
     if not (changing or known.any()) and found.gp.likelihood.second_noise.item() > NOISY:
         with contextlib.suppress(*FIT_ERRORS):
-            found = max(found, _likeliest(partial(build, rbf)), key=_likelihood)
+            found = max(found, _likeliest(partial(build, rbf)), key=attrgetter("likelihood"))
     if warpable:
         units = _warped(found.gp, units)
     return Surrogate(found.gp.eval(), units)
@@ -141,10 +142,6 @@ def fit(
 class _Fit(NamedTuple):
     likelihood: float
     gp: SingleTaskGP
-
-
-def _likelihood(fit: _Fit) -> float:
-    return fit.likelihood
 
 
 def _likeliest(build: Callable[[tuple[float, float]], SingleTaskGP]) -> _Fit:
@@ -165,7 +162,7 @@ def _likeliest(build: Callable[[tuple[float, float]], SingleTaskGP]) -> _Fit:
             failure = error
     if failure is not None and not fits:
         raise failure
-    return max(fits, key=_likelihood)
+    return max(fits, key=attrgetter("likelihood"))
 
 
 def _warped(gp: SingleTaskGP, units: Units) -> Units:
@@ -212,7 +209,7 @@ def _model(
     priors = [(math.sqrt(2) + math.log(columns) / 2, math.sqrt(3))] * columns
     if changing:
         trend = scaled(family([TREND], 1.0), TREND_VARIANCE)
-        kernel = TrendedKernel(family([*priors, COMPARISON], length), trend, **variance())
+        kernel = TrendedKernel(family([*priors, COMPARISON], length), trend, **variance_settings())
     else:
         kernel = scaled(family(priors, length))
     gp = SingleTaskGP(

@@ -127,7 +127,6 @@ class Search:
             constraints=self.constraints,
             heartbeat=seconds(settings, "heartbeat"),
         )
-        self._warn_of_no_choice()
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
         )
@@ -143,6 +142,7 @@ class Search:
                 if ended := self.study.ended():
                     path = self.study.journal.path
                     log.info("Going on with %s: %d trials are done", path, len(ended))
+            self._warn_if_never_asked()
             waits = False
             while not self._is_done():
                 trials = self._begin()
@@ -157,19 +157,20 @@ class Search:
             self._conclude()
         return returns
 
-    def _warn_of_no_choice(self) -> None:
-        """Say so where the Gaussian process will never be asked for a trial."""
+    def _warn_if_never_asked(self) -> None:
+        """Say so where the Gaussian process will be asked for no trial."""
+        ended = len(self.study.ended())
+        if self.n_trials <= 2 or ended >= self.n_trials:
+            return
         optimizer = self.study.optimizer
         spread = max(optimizer.n_initial, len(optimizer.start))
-        if self.n_trials <= 2:
-            return
         if spread >= self.n_trials:
             log.warning(
                 "hydra.sweeper.n_trials=%d: the first %d are spread over the space "
                 "(hydra.sweeper.n_initial), so no trial is left for the Gaussian process.",
                 self.n_trials, spread
             )  # fmt: skip
-        elif self.n_jobs >= self.n_trials:
+        elif not ended and self.n_jobs >= self.n_trials:
             log.warning(
                 "hydra.sweeper.n_trials=%d: hydra.sweeper.n_jobs=%d begins all before one has "
                 "ended, so all are spread over the space, without the Gaussian process.",

@@ -1,7 +1,6 @@
 """What a fitted Gaussian process says about the dimensions."""
 
 import math
-import random
 from dataclasses import replace
 
 import pytest
@@ -9,14 +8,12 @@ import torch
 
 from bayesft.bo import belief
 from bayesft.bo.errors import InsightError, SurrogateError
-from bayesft.bo.explain import leave_one_out, log_length_scale_covariance
-from bayesft.bo.insight import Calibration
+from bayesft.bo.explain import log_length_scale_covariance
 from bayesft.bo.isolation import isolated
-from bayesft.bo.kernels import SHORTEST_LENGTH_SCALE
-from bayesft.bo.optimizer import Optimizer
+from bayesft.bo.kernels import SHORTEST_LENGTH_SCALE, matern, rbf
 from bayesft.bo.space import Categorical, Integer, Real, Space
 from bayesft.bo.surrogate import fit, length_scales, posterior
-from bayesft.bo.trial import Trial
+from tests.helpers.surrogates import cube, noisy_fit, told
 
 MIXED = Space({
     "rate": Real(0, 0.8), "lr": Real(1e-4, 1, log=True), "depth": Integer(1, 4),
@@ -29,32 +26,9 @@ def quality(rate, lr, depth, act, flag, only):
     return -3 * (rate - 0.3) ** 2 - 0.3 * (act == "tanh")
 
 
-def told(space, function, count, *, noise=0.01, stderr=0.01, **options):
-    """Return an optimiser that was told `count` trials of a Sobol sequence."""
-    optimizer, luck = Optimizer(space, seed=1, **options), random.Random(0)
-    rows = torch.quasirandom.SobolEngine(space.width, scramble=True, seed=0).draw(count)
-    for number, row in enumerate(rows.tolist()):
-        params = space.decode(row)
-        value = function(**params) + luck.gauss(0, noise)
-        optimizer.tell(Trial(number, params, state="finished", value=value, stderr=stderr))
-    return optimizer
-
-
-def cube(d):
-    return Space({f"x{i}": Real(0, 1) for i in range(d)})
-
-
 @pytest.fixture(scope="module")
 def mixed():
     return told(MIXED, quality, 30)
-
-
-def noisy_fit(n=14, d=3):
-    luck = torch.Generator().manual_seed(0)
-    rows = torch.rand(n, d, generator=luck, dtype=torch.float64)
-    values = torch.sin(4 * rows[:, 0]) + 0.2 * torch.randn(n, generator=luck, dtype=torch.float64)
-    stderrs = 0.02 + 0.3 * torch.rand(n, generator=luck, dtype=torch.float64)
-    return fit(rows, 5 + 2 * values, 2 * stderrs)
 
 
 def test_the_two_of_five_that_matter_come_first():
@@ -129,44 +103,13 @@ def test_minimising_is_maximising_the_negative():
     assert up.calibration.residuals == tuple(-z for z in down.calibration.residuals)
 
 
-def test_the_closed_form_is_what_leaving_each_out_gives():
-    """With the hyperparameters as they are, each trial's own known noise and the learnt one."""
-    surrogate = noisy_fit()
-    gp, n = surrogate.gp, 14
-    means, sds, residuals = leave_one_out(surrogate)
-    rows, targets = gp.train_inputs[0], gp.train_targets
-    with isolated(0), torch.no_grad():
-        kernel = gp.covar_module(rows).to_dense()
-        noise = gp.likelihood.noise_covar.noise + gp.likelihood.second_noise
-        constant = gp.mean_module.constant
-        for i in range(n):
-            rest = [j for j in range(n) if j != i]
-            weights = torch.linalg.solve((kernel + noise.diag())[rest][:, rest], kernel[rest, i])
-            mean = constant + weights @ (targets[rest] - constant)
-            variance = kernel[i, i] + noise[i] - weights @ kernel[rest, i]
-            scaled, sd = surrogate.units.summary(mean, variance.sqrt())
-            assert means[i].item() == pytest.approx(scaled.item(), abs=1e-8)
-            assert sds[i].item() == pytest.approx(sd.item())
-            assert residuals[i].item() == pytest.approx(
-                ((targets[i] - mean) / variance.sqrt()).item()
-            )
-
-
-def test_a_failed_trial_is_not_predicted():
-    optimizer = told(cube(2), lambda x0, x1: x0, 10)
-    optimizer.tell(Trial(10, {"x0": 0.5, "x1": 0.5}, state="failed", reason="none"))
-    optimizer.tell(Trial(11, {"x0": 0.4, "x1": 0.5}))
-    insight = optimizer.insight()
-    assert [trial.number for trial in insight.trials] == list(range(10))
-    assert insight.calibration.observed == tuple(trial.value for trial in insight.trials)
-    assert len(insight.calibration.predicted) == 10
-
-
 @pytest.mark.parametrize("d", [1, 3])
-def test_the_hessian_is_that_of_the_fitted_likelihood(d):
+@pytest.mark.parametrize("family", [matern, rbf])
+def test_the_hessian_is_that_of_the_fitted_likelihood(d, family, monkeypatch):
     """Against second differences of what the fit maximises, along each log length scale."""
     from gpytorch.mlls import ExactMarginalLogLikelihood
 
+    monkeypatch.setattr("bayesft.bo.surrogate.matern", family)
     with isolated(0):
         surrogate = noisy_fit(d=d)
         covariance = log_length_scale_covariance(surrogate)
@@ -302,50 +245,3 @@ def test_a_look_is_the_same_twice_and_leaves_no_trace():
     assert optimizer.insight() == first
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
-
-
-def test_pure_noise_is_not_read():
-    """The noise is larger than its stated error, so that the fit has to learn it."""
-    read = 0
-    for seed in range(10):
-        luck, optimizer = random.Random(seed), Optimizer(cube(3), seed=seed)
-        for number in range(20):
-            params = {f"x{i}": luck.random() for i in range(3)}
-            value = luck.gauss(0, 1)
-            optimizer.tell(Trial(number, params, state="finished", value=value, stderr=0.05))
-        read += optimizer.insight().doubt is None
-    # Each with probability 1/40 at most: three of ten have 2e-3.
-    assert read <= 2
-
-
-def test_noise_that_is_said_to_be_less_than_it_is_in_one_place_is_found_overconfident():
-    """Wrong hyperparameters: the noise of a fit to smooth values, then noisy ones."""
-    optimizer = told(cube(1), lambda x0: 3 * x0, 30, noise=0, stderr=0.001)
-    surrogate = optimizer._belief.fitted(optimizer._ended())[0]
-    luck = torch.Generator().manual_seed(0)
-    noise = torch.randn(30, generator=luck, dtype=torch.float64)
-    surrogate.gp.train_targets = surrogate.gp.train_targets + 0.2 * noise
-    observed = surrogate.units.restore(surrogate.gp.train_targets)
-    left_out = leave_one_out(surrogate)
-    calibration = Calibration(*(tuple(t.tolist()) for t in (observed, *left_out)))
-    insight = replace(optimizer.insight(), calibration=calibration)
-    assert insight.doubt.startswith("overconfident")
-
-
-def test_a_warped_scale_does_not_make_a_right_fit_overconfident():
-    """Values whose logarithm is a Gaussian process with noise: in their own units they are skew."""
-    doubts, squares = [], []
-    for seed in range(5):
-        luck, optimizer = random.Random(seed), Optimizer(cube(1), seed=seed)
-        for number in range(30):
-            x = luck.random()
-            value = math.exp(2 * math.sin(4 * x + seed) + luck.gauss(0, 1))
-            optimizer.tell(Trial(number, {"x0": x}, state="finished", value=value))
-        insight = optimizer.insight()
-        assert optimizer._belief.fitted(optimizer._ended())[0].units.power < 0.7
-        squares.append(insight.calibration.mean_square)
-        doubts.append(insight.doubt or "")
-    # Of 150 residuals the mean square is known to sqrt(2 / 150) = 0.12; as the hyperparameters
-    # have seen them all, it may be more wrong.
-    assert 0.7 < sum(squares) / 5 < 1.5
-    assert not any(doubt.startswith("overconfident") for doubt in doubts)

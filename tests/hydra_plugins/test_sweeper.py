@@ -266,6 +266,11 @@ def test_a_search_that_never_asks_the_gaussian_process_says_so(tmp_path, capsys)
     )
     sweep(tmp_path / "j", Task(), X, "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=3")
     assert "hydra.sweeper.n_jobs=3 begins all before one has ended" in capsys.readouterr().out
+    # What goes on has trials to learn from, and what is done asks for none.
+    for n_trials in (4, 5, 5):
+        sweep(tmp_path / "on", Task(), X, f"hydra.sweeper.n_trials={n_trials}",
+              f"hydra.sweeper.n_jobs={1 if n_trials == 4 else 5}")  # fmt: skip
+        assert "spread over the space" not in capsys.readouterr().out
     # Two trials leave nothing to choose.
     sweep(tmp_path / "t", Task(), X, "hydra.sweeper.n_trials=2")
     assert "spread over the space" not in capsys.readouterr().out
