@@ -20,9 +20,9 @@ from torch import Tensor
 
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
 from bayesft.bo.errors import SurrogateError
-from bayesft.bo.kernels import Family, logarithmic, matern, rbf, scaled, variance_settings
+from bayesft.bo.kernels import Family, logarithmic, matern, rbf, surface
 from bayesft.bo.likelihood import loss_and_gradient
-from bayesft.bo.trend import COMPARISON, TREND, TREND_VARIANCE, TrendedKernel
+from bayesft.bo.trend import trended
 from bayesft.bo.units import Units
 from bayesft.bo.warp import Warp, warp
 
@@ -49,7 +49,7 @@ NOISY = 1e-3
 WARPABLE = 6
 WARPABLE_PER_COLUMN = 2
 
-# Learnt variance, and length scale over the prior's mode, where the fits begin: the
+# Learnt variance, and length scale over the source's mode, where the fits begin: the
 # likelihood can have one maximum that explains the values and one that calls them noise.
 STARTS = ((0.01, 1.0), (0.3, 4.0))
 
@@ -79,15 +79,14 @@ def fit(
 ) -> Surrogate:
     """Fit a Gaussian process to the trials.
 
-    Kernel: Matern-5/2 with one length scale for each column, under a log-normal
-    prior with mu = sqrt(2) + log(d)/2 and sigma = sqrt(3), which keeps the model
-    simple as d grows (Hvarfner, Hellsten, Nardi, "Vanilla Bayesian Optimization
-    Performs Great in High Dimensions", ICML 2024). The kernel there is a choice of
-    RBF or Matern of variance 1; here its variance is learnt under LogNormal(0, 1),
-    because the trials of a search crowd where values are good: their own spread says
-    little of the function's. Where no noise is reported and some is learnt, the kernel is an
-    RBF if that has the higher likelihood: a rough function and noise explain the same
-    values, and a smooth one is told from noise with fewer of them.
+    Kernel: Matern-5/2 with one length scale for each column, under the prior of
+    `kernels.surface`: that of Hvarfner, Hellsten, Nardi, "Vanilla Bayesian
+    Optimization Performs Great in High Dimensions", ICML 2024, but shared in part. The
+    kernel there is a choice of RBF or Matern of variance 1; here its variance is learnt
+    under LogNormal(0, 1), because the trials of a search crowd where values are good:
+    their own spread says little of the function's. Where no noise is reported and some is
+    learnt, the kernel is an RBF if that has the higher likelihood: a rough function and
+    noise explain the same values, and a smooth one is told from noise with fewer of them.
 
     Noise: stderr^2, known, for each trial, plus one learnt variance for all of
     them with the prior Gamma(1.1, 10), because a standard error tells how well a
@@ -193,8 +192,8 @@ def _model(
 ) -> SingleTaskGP:
     """Return the model before it is fitted.
 
-    `start` is the learnt variance and the length scale, in units of the prior's
-    mode, from which the fit begins.
+    `start` is the learnt variance and the length scale, as in `STARTS`, from which the fit
+    begins.
     """
     columns = rows.shape[-1] - changing
     learnt, length = start
@@ -206,17 +205,11 @@ def _model(
             noise_prior=GammaPrior(1.1, 10.0),
             noise_constraint=logarithmic(SMALLEST_LEARNT_VARIANCE, learnt),
         )
-    priors = [(math.sqrt(2) + math.log(columns) / 2, math.sqrt(3))] * columns
-    if changing:
-        trend = scaled(family([TREND], 1.0), TREND_VARIANCE)
-        kernel = TrendedKernel(family([*priors, COMPARISON], length), trend, **variance_settings())
-    else:
-        kernel = scaled(family(priors, length))
     gp = SingleTaskGP(
         rows,
         targets.unsqueeze(-1),
         likelihood=likelihood,
-        covar_module=kernel,
+        covar_module=(trended if changing else surface)(family, columns, length),
         outcome_transform=None,
     )
     if warpable:

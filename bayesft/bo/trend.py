@@ -1,20 +1,24 @@
 """The kernel of a value that changes while it is searched."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
+from bayesft.bo.kernels import MEAN, SPREAD, Family, scaled, variance_settings
 
 # isort: split
 from gpytorch.kernels import Kernel, ScaleKernel
+from gpytorch.priors import MultivariateNormalPrior
 
 # Medians, as logs, and spreads in the log, of what is fitted along the progress. A trend
 # bends several times in a search; how points compare with each other changes slowly.
-TREND = (math.log(0.5), 0.4)
+TREND = (math.log(0.43), 0.4)
 TREND_VARIANCE = (math.log(0.1), 1.0)
-COMPARISON = (math.log(2.0), 0.7)
+COMPARISON = (math.log(1.23), 0.7)
 
 
 class TrendedKernel(ScaleKernel):
@@ -43,6 +47,29 @@ class TrendedKernel(ScaleKernel):
         return surface + self.trend.forward(x1[..., -1:], x2[..., -1:], diag=diag, **params)
 
 
+def trended(family: Family, columns: int, length: float) -> TrendedKernel:
+    """Return the kernel of `columns` columns and the progress, with its priors.
+
+    The length scales share nothing here, and fits lean to short ones as in the source of
+    `kernels.surface`: beside a trend that is much larger than what the points differ by,
+    shared ones find it likely that the points do not differ at all.
+
+    Args:
+        family: the kind of k_c and of k_t.
+        columns: of the cube, without the progress.
+        length: where the fit of k_c begins, over the prior's medians.
+    """
+    leaning = (MEAN + math.log(columns) / 2 - SPREAD, math.sqrt(SPREAD))
+    prior, along = _independent([*[leaning] * columns, COMPARISON]), _independent([TREND])
+    trend = scaled(family(along, along.loc.exp()), TREND_VARIANCE)
+    return TrendedKernel(family(prior, length * prior.loc.exp()), trend, **variance_settings())
+
+
 def trend_of(kernel: ScaleKernel) -> ScaleKernel | None:
     """Return the shared trend's kernel, if there is one."""
     return getattr(kernel, "trend", None)
+
+
+def _independent(logs: Sequence[tuple[float, float]]) -> MultivariateNormalPrior:
+    means, spreads = torch.tensor(logs, dtype=torch.float64).T
+    return MultivariateNormalPrior(means, covariance_matrix=spreads.square().diag())

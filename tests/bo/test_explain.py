@@ -147,15 +147,16 @@ def test_the_hessian_is_that_of_the_fitted_likelihood(d, family, monkeypatch):
     torch.testing.assert_close(covariance, expected, rtol=1e-2, atol=1e-3)
 
 
-def test_where_the_trials_say_nothing_the_interval_is_the_priors():
-    """An interval of 1.96 sqrt(3) logs either way, for a column that never moved."""
+def test_where_the_trials_say_nothing_the_interval_is_what_the_prior_makes_of_the_others():
+    """The logs have variance 3 and share 2: given the first, the second has 3 - 2^2 / 3."""
     luck = torch.Generator().manual_seed(0)
     rows = torch.rand(12, 2, generator=luck, dtype=torch.float64)
     rows[:, 1] = 0.5
     surrogate = fit(rows, torch.sin(4 * rows[:, 0]), torch.full((12,), 0.05, dtype=torch.float64))
     with isolated(0):
         covariance = log_length_scale_covariance(surrogate)
-    assert covariance[1, 1].sqrt().item() == pytest.approx(math.sqrt(3), rel=1e-3)
+    expected = 5 / 3 + (2 / 3) ** 2 * covariance[0, 0].item()
+    assert covariance[1, 1].item() == pytest.approx(expected, rel=1e-3)
     assert covariance[0, 0] < 0.3
 
 

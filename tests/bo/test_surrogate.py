@@ -39,6 +39,25 @@ def test_a_column_that_does_not_matter_gets_a_long_length_scale():
     assert scales[2] > 5 * max(scales[:2])
 
 
+@pytest.mark.parametrize("frequency", [2.0, 12.0])
+def test_what_is_learnt_of_one_column_is_expected_of_another(frequency):
+    """Of the logs' variance of 3 they share 2: one that never moved follows by two thirds."""
+    rows = sobol(24, 2)
+    rows[:, 1] = 0.5
+    scales = length_scales(fit(rows, torch.sin(frequency * rows[:, 0]), torch.full((24,), 0.01)))
+    mean = math.sqrt(2) + math.log(2) / 2
+    moved, still = (math.log(scale) - mean for scale in scales)
+    assert still == pytest.approx(2 / 3 * moved, abs=0.02)
+
+
+def test_beside_a_trend_the_columns_share_nothing():
+    rows = sobol(24, 3)
+    rows[:, 1] = 0.5
+    values = torch.sin(6 * rows[:, 0]) + 3 * rows[:, -1]
+    scales = length_scales(fit(rows, values, torch.full((24,), 0.01), changing=True))
+    assert math.log(scales[1]) == pytest.approx(math.sqrt(2) + math.log(2) / 2 - 3, abs=0.02)
+
+
 def test_a_doubtful_observation_pulls_less():
     rows = torch.linspace(0, 1, 11).unsqueeze(-1)
     values = torch.sin(3 * rows[:, 0])
