@@ -42,9 +42,10 @@ def surface(family: Family, columns: int, length: float) -> ScaleKernel:
     The logs of the length scales are normal with mean `MEAN` + log(d)/2 and variance `SPREAD`,
     of which they share `SHARED`. In the source they share nothing, and the few trials of a
     search have to say of each column anew how fast the function changes; here, what is learnt
-    of one column is expected of the others. It is the density of the logs that is fitted, with
-    its maximum at the median. In the source it is that of the length scales, with its maximum
-    `SPREAD` below in the log; without it columns that share nothing would count for nothing.
+    of one column is expected of the others. What is highest at the fit is the density of the
+    logs, at its median; in the source it is that of the length scales, which is highest
+    `SPREAD` below that in the log. So a fit leans to longer length scales here, until one
+    column shows a short one.
 
     Args:
         family: the kind of k.
