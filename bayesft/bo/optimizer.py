@@ -19,6 +19,7 @@ from bayesft.bo.errors import (
     SurrogateError,
 )
 from bayesft.bo.explain import explain
+from bayesft.bo.initial import MOST
 from bayesft.bo.insight import Insight
 from bayesft.bo.isolation import derive_seed, isolated
 from bayesft.bo.sobol import sobol_row
@@ -80,7 +81,7 @@ class Optimizer:
         space: Space,
         *,
         direction: Literal["maximize", "minimize"] = "maximize",
-        n_initial: int = 8,
+        n_initial: int = MOST,
         seed: int = 0,
         start: Sequence[Mapping[str, Any]] = (),
         constraints: Sequence[Constraint] = (),

@@ -83,7 +83,9 @@ class Alternating:
         self.seed = seed
         self.optimizer = Optimizer(
             self.space,
-            n_initial=initial_trials(phases.trials) if n_initial is None else n_initial,
+            n_initial=(
+                initial_trials(phases.trials, changing=True) if n_initial is None else n_initial
+            ),
             seed=seed,
             start=[self._point(dropout_vector(rates, sites)) for rates in start],
             changing=changing,

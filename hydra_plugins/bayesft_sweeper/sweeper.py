@@ -20,7 +20,7 @@ class BayesFTSweeperConf:
     # Trials in all, those of earlier runs on the same journal included.
     n_trials: int = 20
     # Trials before the Gaussian process takes over. If null, what the journal was begun with:
-    # half of that run's n_trials, from 2 to 8.
+    # half of that run's n_trials, from 2 to 5.
     n_initial: int | None = None
     # Trials per batch of the launcher.
     n_jobs: int = 1

@@ -187,7 +187,7 @@ def test_a_length_scale_at_its_bound_has_no_interval():
     ("count", "options", "reason"),
     [
         (3, {"n_initial": 2}, "3 finished trials, at least 4"),
-        (7, {}, "7 finished trials, at least 8"),
+        (4, {}, "4 finished trials, at least 5"),
         (9, {"value": 2.0}, "all 9 finished trials have the same value, 2"),
         (9, {"value": 0.0}, "all 9 finished trials have the same value, 0"),
     ],

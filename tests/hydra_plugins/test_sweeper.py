@@ -146,8 +146,10 @@ def test_minimize(tmp_path):
     settings = [X, "hydra.sweeper.direction=minimize", "hydra.sweeper.n_trials=10"]
     sweep(tmp_path / "s", Task(lambda cfg: (cfg.x - 0.3) ** 2), *settings)
     found = results(tmp_path / "s")
-    assert found["best_value"] == min(e["value"] for e in events(tmp_path / "s", "tell"))
-    assert found["best_params"]["x"] == pytest.approx(0.3, abs=0.05)
+    least = min(e["value"] for e in events(tmp_path / "s", "tell"))
+    # The best by the model, to which the last few differ by less than it resolves.
+    assert found["best_value"] == pytest.approx(least, abs=1e-7)
+    assert found["best_params"]["x"] == pytest.approx(0.3, abs=0.001)
 
 
 def test_batches_of_n_jobs(tmp_path, monkeypatch):
@@ -229,7 +231,7 @@ def test_job_folders_may_be_named_after_their_overrides(tmp_path):
     assert (tmp_path / "s" / folder / "outcome.json").exists()
 
 
-@pytest.mark.parametrize(("n_trials", "first"), [(5, 2), (17, 8)])
+@pytest.mark.parametrize(("n_trials", "first"), [(5, 2), (17, 5)])
 def test_short_searches_ask_the_gaussian_process_too(tmp_path, n_trials, first):
     """What they ask differs from a search of Sobol points alone from the first such trial on."""
     asked = []
