@@ -99,9 +99,9 @@ def log_length_scale_covariance(surrogate: Surrogate) -> Tensor | None:
     marginal likelihood with its priors, at the maximum that `fit` has found, in
     what is fitted: the logs of the length scales, of the kernel's variance and of
     the learnt noise, each over its bound, and the mean. All but the first are
-    integrated out by taking the block of the inverse. Of a column that the trials say
-    nothing about it is what the prior, which length scales share in part, makes of what
-    is known of the others. Noise that is fitted to nothing is left at that, and a warp as it is.
+    integrated out by taking the block of the inverse. A column that the trials say nothing
+    about has its variance under the prior, given the other columns. Noise that is fitted to
+    nothing is left at that, and a warp as it is.
 
     None if there is no such maximum: a length scale is at its bound, or the
     Hessian is not negative definite.

@@ -24,10 +24,10 @@ VARIANCE = (0.0, 1.0)
 # Of the log of a length scale, in a cube of d columns: mean, less log(d)/2, and variance.
 # C. Hvarfner, E. O. Hellsten, L. Nardi, "Vanilla Bayesian Optimization Performs Great in High
 # Dimensions", ICML 2024: a model whose length scales grow with d stays simple.
-MEAN = math.sqrt(2)
-SPREAD = 3.0
+LOG_LENGTH_MEAN = math.sqrt(2)
+LOG_LENGTH_VARIANCE = 3.0
 # How much of that variance the columns share.
-SHARED = 2.0
+SHARED_VARIANCE = 2.0
 
 Family = Callable[[MultivariateNormalPrior, Tensor], Kernel]
 """A kind of kernel: from the prior of the logs of the columns' length scales, and the length
@@ -39,23 +39,23 @@ _Radial = TypeVar("_Radial", MaternKernel, RBFKernel)
 def surface(family: Family, columns: int, length: float) -> ScaleKernel:
     """Return s k(X, X) with one length scale for each column, and with its priors.
 
-    The logs of the length scales are normal with mean `MEAN` + log(d)/2 and variance `SPREAD`,
-    of which they share `SHARED`. In the source they share nothing, and the few trials of a
-    search have to say of each column anew how fast the function changes; here, what is learnt
-    of one column is expected of the others. What is highest at the fit is the density of the
-    logs, at its median; in the source it is that of the length scales, which is highest
-    `SPREAD` below that in the log. So a fit leans to longer length scales here, until one
-    column shows a short one.
+    The logs of the length scales are normal with mean `LOG_LENGTH_MEAN` + log(d)/2 and variance
+    `LOG_LENGTH_VARIANCE`, of which they share `SHARED_VARIANCE`. In Hvarfner et al. they share
+    nothing, and the few trials of a search have to say of each column anew how fast the function
+    changes; here, what is learnt of one column is expected of the others. A fit maximises the
+    density of the logs, whose mode is their median; theirs maximises that of the length scales,
+    whose mode is `LOG_LENGTH_VARIANCE` lower in the log. So fits lean to longer length scales
+    here, until a column shows a short one.
 
     Args:
         family: the kind of k.
         columns: d.
-        length: where a fit begins, over the mode of the source's prior.
+        length: where a fit begins, over the mode of Hvarfner et al.'s prior.
     """
-    means = torch.full((columns,), MEAN + math.log(columns) / 2, dtype=torch.float64)
-    own = (SPREAD - SHARED) * torch.eye(columns, dtype=torch.float64)
-    prior = MultivariateNormalPrior(means, covariance_matrix=own + SHARED)
-    return scaled(family(prior, length * (means - SPREAD).exp()))
+    means = torch.full((columns,), LOG_LENGTH_MEAN + math.log(columns) / 2, dtype=torch.float64)
+    own = (LOG_LENGTH_VARIANCE - SHARED_VARIANCE) * torch.eye(columns, dtype=torch.float64)
+    prior = MultivariateNormalPrior(means, covariance_matrix=own + SHARED_VARIANCE)
+    return scaled(family(prior, length * (means - LOG_LENGTH_VARIANCE).exp()))
 
 
 def matern(prior: MultivariateNormalPrior, start: Tensor) -> MaternKernel:

@@ -49,7 +49,7 @@ NOISY = 1e-3
 WARPABLE = 6
 WARPABLE_PER_COLUMN = 2
 
-# Learnt variance, and length scale over the source's mode, where the fits begin: the
+# Learnt variance, and length scale over the mode of the paper's prior, where the fits begin: the
 # likelihood can have one maximum that explains the values and one that calls them noise.
 STARTS = ((0.01, 1.0), (0.3, 4.0))
 

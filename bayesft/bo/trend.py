@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
-from bayesft.bo.kernels import MEAN, SPREAD, Family, scaled, variance_settings
+from bayesft.bo.kernels import (
+    LOG_LENGTH_MEAN,
+    LOG_LENGTH_VARIANCE,
+    Family,
+    scaled,
+    variance_settings,
+)
 
 # isort: split
 from gpytorch.kernels import Kernel, ScaleKernel
@@ -50,16 +56,19 @@ class TrendedKernel(ScaleKernel):
 def trended(family: Family, columns: int, length: float) -> TrendedKernel:
     """Return the kernel of `columns` columns and the progress, with its priors.
 
-    The length scales share nothing here, and fits lean to short ones as in the source of
-    `kernels.surface`: beside a trend that is much larger than what the points differ by,
-    shared ones find it likely that the points do not differ at all.
+    The prior of the columns' length scales is that of Hvarfner et al. itself, independent and
+    with its mode at short ones (see `kernels.surface`): beside a trend that is much larger than
+    what the points differ by, length scales that share a prior fit points that do not differ.
 
     Args:
         family: the kind of k_c and of k_t.
         columns: of the cube, without the progress.
         length: where the fit of k_c begins, over the prior's medians.
     """
-    leaning = (MEAN + math.log(columns) / 2 - SPREAD, math.sqrt(SPREAD))
+    leaning = (
+        LOG_LENGTH_MEAN + math.log(columns) / 2 - LOG_LENGTH_VARIANCE,
+        math.sqrt(LOG_LENGTH_VARIANCE),
+    )
     prior, along = _independent([*[leaning] * columns, COMPARISON]), _independent([TREND])
     trend = scaled(family(along, along.loc.exp()), TREND_VARIANCE)
     return TrendedKernel(family(prior, length * prior.loc.exp()), trend, **variance_settings())

@@ -143,13 +143,11 @@ def test_a_mean_with_its_error(tmp_path):
 
 
 def test_minimize(tmp_path):
-    settings = [X, "hydra.sweeper.direction=minimize", "hydra.sweeper.n_trials=10"]
+    settings = [X, "hydra.sweeper.direction=minimize", "hydra.sweeper.n_trials=7"]
     sweep(tmp_path / "s", Task(lambda cfg: (cfg.x - 0.3) ** 2), *settings)
     found = results(tmp_path / "s")
-    least = min(e["value"] for e in events(tmp_path / "s", "tell"))
-    # The best by the model, to which the last few differ by less than it resolves.
-    assert found["best_value"] == pytest.approx(least, abs=1e-7)
-    assert found["best_params"]["x"] == pytest.approx(0.3, abs=0.001)
+    assert found["best_value"] == min(e["value"] for e in events(tmp_path / "s", "tell"))
+    assert found["best_params"]["x"] == pytest.approx(0.3, abs=0.05)
 
 
 def test_batches_of_n_jobs(tmp_path, monkeypatch):
