@@ -283,7 +283,8 @@ class Optimizer:
         seed = derive_seed(self.seed, "sobol")
         with isolated(seed):
             taken = self._belief.rows(trial.params for trial in self.trials)
-            row = sobol_row(self.space, number, taken, seed)
+            # From its beginning: the first points of the sequence are the evenest.
+            row = sobol_row(self.space, number - len(self.start), taken, seed)
         return self.space.decode(row), None
 
     def _ended(self) -> list[Trial]:
