@@ -1,6 +1,10 @@
-"""Folders that runs and searches write to."""
+"""Folders and files that runs and searches write."""
 
+import contextlib
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bayesft.errors import SettingError
@@ -27,3 +31,19 @@ def make_writable(folder: Path, setting: str) -> None:
             f"The folder {folder} cannot be written to ({error.strerror or error}). Choose "
             f"another: {setting}=<folder>."
         ) from error
+
+
+@contextmanager
+def at_once(path: Path) -> Iterator[Path]:
+    """Give a file to write to, which is `path` when the block ends: all of it, or as it was.
+
+    A reader never sees half of it, and one that was killed leaves none. Whoever has to
+    outlive a power cut syncs it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """The folder of a run: its files, and whether it can be written to."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from bayesft.errors import SettingError
-from bayesft.folders import make_writable
+from bayesft.folders import at_once, make_writable
 
 CONFIG = "config.yaml"
 """The run's config with nothing left to resolve."""
@@ -27,9 +26,8 @@ def write_config(cfg: DictConfig, folder: Path) -> None:
 
     A run that goes on writes it again: one that is killed meanwhile must not have half of it.
     """
-    temporary = folder / f".{CONFIG}.{os.getpid()}"
-    OmegaConf.save(cfg, temporary, resolve=True)
-    os.replace(temporary, folder / CONFIG)
+    with at_once(folder / CONFIG) as temporary:
+        OmegaConf.save(cfg, temporary, resolve=True)
 
 
 class RunFolder(Callback):

@@ -46,6 +46,8 @@ def suggest(
     falls into it, while climbs from there alone would never leave it. Each end of a
     climb is then snapped to the space, and the best of these rows that was not tried
     yet is taken (where values change with a training's progress it may be tried again).
+    In a space without reals the climbs soon end at rows that were tried; there the Sobol rows
+    are snapped and compared too.
     Choosing a batch is calling this again with each choice among the
     pending rows.
 
@@ -63,12 +65,13 @@ def suggest(
 
     Returns:
         A row and its expected improvement in the values' units (see
-        `LogNoisyImprovement.in_units`), or None if every climb ended at a row tried already.
+        `LogNoisyImprovement.in_units`), or None if all of these rows were tried already.
     """
     acquisition = LogNoisyImprovement(surrogate, pending, seed, slacks, progress)
     if progress is not None:
         observed, pending = observed[:, :-1], pending[:, :-1]
-    starts = _starts(acquisition, observed, seed)
+    everywhere = SobolEngine(space.width, scramble=True, seed=seed % 2**31).draw(EVERYWHERE)
+    starts = _starts(acquisition, observed, everywhere.to(observed))
     # BoTorch tells of climbs that broke off, whatever the filters say; where one
     # ended is a point, and is scored like any other.
     with warnings.catch_warnings(record=True):
@@ -76,6 +79,9 @@ def suggest(
             starts.unsqueeze(-2), acquisition, 0.0, 1.0, options={"maxiter": STEPS}
         )
     fresh = [space.round_row(end) for end in ends.squeeze(-2).tolist()]
+    if space.is_discrete:
+        rounded = (tuple(space.round_row(row)) for row in everywhere.tolist())
+        fresh += map(list, dict.fromkeys(rounded))
     if progress is None:
         taken = torch.cat([observed, pending])
         fresh = [row for row in fresh if not is_taken(row, taken)]
@@ -87,17 +93,15 @@ def suggest(
     return fresh[best], acquisition.in_units(math.exp(float(scores[best])))
 
 
-def _starts(acquisition: LogNoisyImprovement, observed: Tensor, seed: int) -> Tensor:
+def _starts(acquisition: LogNoisyImprovement, observed: Tensor, everywhere: Tensor) -> Tensor:
     """Return the `RESTARTS` x d rows from which to climb."""
     with torch.no_grad():
-        width = observed.shape[-1]
-        everywhere = SobolEngine(width, scramble=True, seed=seed % 2**31).draw(EVERYWHERE)
         inputs = at_progress(observed, acquisition.progress)
         means = acquisition.model.posterior(inputs).mean.squeeze(-1)
         best = observed[means.topk(min(BEST, len(observed))).indices]
         near = torch.cat([_around(best.repeat(NEAR, 1), distance) for distance in DISTANCES])
         chosen = []
-        for rows in (everywhere.to(observed), near):
+        for rows in (everywhere, near):
             scores = acquisition(rows.unsqueeze(-2))
             chosen.append(rows[scores.topk(RESTARTS // 2).indices])
     return torch.cat(chosen)

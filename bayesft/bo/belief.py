@@ -14,6 +14,7 @@ from bayesft.bo.isolation import derive_seed, isolated
 from bayesft.bo.space import Real, Space
 from bayesft.bo.surrogate import Surrogate, fit, posterior
 from bayesft.bo.trial import Trial
+from bayesft.bo.winsorize import winsorized
 
 PROGRESS = "progress"
 """The name of the dimension that a search while training adds to its surrogate."""
@@ -75,10 +76,26 @@ class Belief:
         moment = trial.progress if progress is None else progress
         return replace(trial, params={**trial.params, PROGRESS: moment})
 
+    def winsorized(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return the trials with the values that the surrogate is fitted to.
+
+        Those far worse than most are raised to a limit (see `winsorized`), but where values
+        change: there the first ones are worse than most, and tell of the trend.
+        """
+        if self.changing:
+            return list(trials)
+        finished = [trial for trial in trials if trial.state == "finished"]
+        scores = iter(winsorized([self._sign * trial.value for trial in finished]))
+        return [
+            replace(trial, value=self._sign * next(scores)) if trial.state == "finished" else trial
+            for trial in trials
+        ]
+
     def fitted(self, trials: Sequence[Trial]) -> tuple[Surrogate, ...]:
         """Fit to trials that have ended, once for as long as these stay the same.
 
-        A failed one has the worst finished value.
+        A finished one has its value, or the limit of those far worse than most; a failed one
+        has the worst of these.
 
         Returns:
             The surrogate of the value, then those of the constraints' slacks.
@@ -108,6 +125,7 @@ class Belief:
         return means.reshape(len(moments), len(points)).mean(0)
 
     def _fit_all(self, trials: Sequence[Trial]) -> tuple[Surrogate, ...]:
+        trials = self.winsorized(trials)
         finished = [trial for trial in trials if trial.state == "finished"]
         worst = min(self._sign * trial.value for trial in finished)
         scores = [
@@ -117,12 +135,11 @@ class Belief:
         stderrs = [trial.stderr for trial in trials]
         fits = [self._fit(trials, scores, stderrs, seed, warpable=not self.changing)]
         for constraint in self._constraints:
-            known = [trial for trial in finished if constraint.slack(trial.extra) is not None]
+            slacks = _slacks(constraint, finished)
             # Of one value nothing can be learnt.
-            if len(known) > 1:
-                slacks = [constraint.slack(trial.extra) for trial in known]
-                stderrs = [constraint.stderr(trial.extra) for trial in known]
-                fits.append(self._fit(known, slacks, stderrs, seed))
+            if len(slacks) > 1:
+                stderrs = [constraint.stderr(trial.extra) for trial in finished]
+                fits.append(self._fit(finished, slacks, stderrs, seed))
         return tuple(fits)
 
     def _fit(
@@ -155,6 +172,22 @@ def encode(space: Space, params: Mapping[str, Any], what: str) -> list[float]:
         return space.encode(params)
     except SpaceError as error:
         raise OptimizerError(f"{what}: {error}") from error
+
+
+def _slacks(constraint: Constraint, finished: Sequence[Trial]) -> list[float]:
+    """Return by how much each trial keeps to a limit; [] if nothing is known of it.
+
+    What was no finite number keeps to no limit: it counts as the worst that was measured, or,
+    if all keep to it, as missing the limit by as much as they differ.
+    """
+    slacks = [constraint.slack(trial.extra) for trial in finished]
+    known = [slack for slack in slacks if slack is not None]
+    if not known:
+        return []
+    worst, best = min(known), max(known)
+    if worst >= 0:
+        worst = -((best - worst) or best or 1.0)
+    return [worst if slack is None else slack for slack in slacks]
 
 
 def _tensor(numbers: list[Any]) -> Tensor:

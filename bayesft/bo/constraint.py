@@ -66,7 +66,9 @@ class Constraint:
         return cls(found["name"], found["relation"], bound)
 
     def __str__(self) -> str:
-        return f"{self.name} {self.relation} {self.bound:g}"
+        short = f"{self.bound:g}"
+        exact = short if float(short) == self.bound else repr(self.bound)
+        return f"{self.name} {self.relation} {exact}"
 
     def slack(self, measured: Mapping[str, Any]) -> float | None:
         """Return by how much a trial keeps to the limit: negative if it does not.
@@ -77,10 +79,10 @@ class Constraint:
             measured: a trial's `extra`: numbers, or pairs of a mean and a standard error.
 
         Raises:
-            OptimizerError: there is no value of that name.
+            OptimizerError: there is no value of that name, or it is something else.
         """
         value, _ = self.measured(measured)
-        if value is None:
+        if value is None or not math.isfinite(value):
             return None
         return value - self.bound if self.relation == ">=" else self.bound - value
 
@@ -92,16 +94,26 @@ class Constraint:
         """Return the limited value and its standard error; None for what is not known.
 
         Raises:
-            OptimizerError: there is no value of that name.
+            OptimizerError: there is no value of that name, or it is something else.
         """
         if self.name not in measured:
             raise OptimizerError(
                 f"The constraint {self} is on a value that was not returned; "
                 f"returned were {', '.join(measured) or 'no named values'}."
             )
-        pair = measured[self.name]
-        value, stderr = pair if isinstance(pair, (tuple, list)) else (pair, None)
-        return value, stderr
+        got = measured[self.name]
+        pair = got if isinstance(got, (tuple, list)) else (got, None)
+        if len(pair) != 2 or not all(_is_number(part) for part in pair):
+            raise OptimizerError(
+                f"Expected what the constraint {self} is on to be a number, or a pair of a mean "
+                f"and its standard error, but got {got!r}."
+            )
+        return tuple(pair)
+
+
+def _is_number(part: Any) -> bool:
+    # What is not known is None; a bool is a mistake, NumPy's and torch's scalars are not.
+    return part is None or (hasattr(part, "__float__") and not isinstance(part, bool))
 
 
 def is_feasible(trial: Trial, constraints: Sequence[Constraint]) -> bool:

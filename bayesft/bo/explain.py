@@ -64,8 +64,10 @@ def explain(
         sds=tuple(sds[kept].tolist()),
         residuals=tuple((sign * residuals[kept]).tolist()),
     )
-    # A length scale for each column, the kernel's variance, the noise, the mean, the warp.
-    parameters = space.width + 3 + (surrogate.units.power != 1)
+    # A length scale for each column, the kernel's variance, the noise, the mean, the warp; a
+    # trend has a length scale and a variance of its own.
+    changing = trend_of(surrogate.gp.covar_module) is not None
+    parameters = space.width + 3 + (surrogate.units.power != 1) + 2 * changing
     return Insight(influences, calibration, tuple(finished), best, parameters=parameters)
 
 

@@ -11,12 +11,13 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bayesft.bo.errors import JournalError, SpaceError
 from bayesft.bo.events import VERSION, apply, ask_event, encode_line, events_of, parse
 from bayesft.bo.space import Space
 from bayesft.bo.trial import Trial
+from bayesft.folders import at_once
 from bayesft.locks import Lock
 
 JOURNAL = "journal.jsonl"
@@ -59,6 +60,8 @@ class Journal:
     def create(self, header: Mapping[str, Any]) -> None:
         """Write the first line; the folder must be there, the file must not.
 
+        Where several processes may begin one, call it with `lock`.
+
         Args:
             header: What the study is: plain data, at least what is needed to
                 tell whether a later run means the same study.
@@ -67,24 +70,17 @@ class Journal:
             JournalError: The file is there already or cannot be written.
         """
         line = encode_line({"event": "study", "version": VERSION, **header})
-        try:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
-            descriptor = os.open(self.path, flags, 0o666)
-        except FileExistsError as error:
+        if self.path.exists():
             raise JournalError(
                 f"{self.path}: there is a file already. Replay it, or choose another path."
-            ) from error
+            )
+        try:
+            # Half a first line would be no study, and in the way of the next try.
+            with at_once(self.path) as temporary, open(temporary, "wb") as file:
+                _synced(file, line)
         except OSError as error:
             raise self._cannot("create", error) from error
-        try:
-            self._write(descriptor, line)
-            self._sync_folder()
-        except JournalError:
-            # Half a first line would be no study, and in the way of the next try.
-            self.path.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(descriptor)
+        self._sync_folder()
 
     def replay(self) -> tuple[dict[str, Any], tuple[Trial, ...]]:
         """Return the first line's fields and the trials, by number. Writes nothing.
@@ -255,15 +251,10 @@ def write_journal(
     lines = [encode_line({"event": "study", "version": VERSION, **header})]
     lines += [encode_line(event) for trial in trials for event in events_of(trial)]
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(temporary, "wb") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with at_once(path) as temporary, open(temporary, "wb") as file:
+            _synced(file, *lines)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise Journal(path)._cannot("write", error) from error
 
 
@@ -303,3 +294,9 @@ def _read_all(descriptor: int) -> bytes:
     while chunk := os.read(descriptor, 1 << 20):
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _synced(file: BinaryIO, *lines: bytes) -> None:
+    file.writelines(lines)
+    file.flush()
+    os.fsync(file.fileno())

@@ -35,9 +35,10 @@ class Optimizer:
     `n_initial`, then those where a Gaussian process expects to improve.
 
     A failed trial enters the Gaussian process with the worst finished value, so
-    that the search leaves its surroundings; a running one as pending, so that no
-    two trials of a batch look at the same place. `ask(4)` asks the same four
-    points as four times `ask()`.
+    that the search leaves its surroundings; one far worse than most with a limit (see
+    `winsorize.winsorized`), so that a diverged loss hides nothing; a running one as
+    pending, so that no two trials of a batch look at the same place. `ask(4)` asks the
+    same four points as four times `ask()`.
 
     Values may have long tails, or their top be a small part of the space: once there are
     enough, their scale is warped where that makes their function simpler (see
@@ -144,6 +145,9 @@ class Optimizer:
             OptimizerError: `n` is no integer larger than 0, or `progress` is missing,
                 or given where the value does not change.
 
+        The point is a Sobol one, too, if whatever the Gaussian process would choose was
+        tried already, as in a small space when all of it was.
+
         Warns:
             OptimizerWarning: The Gaussian process failed; the point is a Sobol one.
         """
@@ -240,7 +244,8 @@ class Optimizer:
         surrogate = self._belief.fitted(self._ended())[0]
         best = self.best()
         with isolated(derive_seed(self.seed, "insight")):
-            ended = [self._belief.on_surface(trial) for trial in self._ended()]
+            seen = self._belief.winsorized(self._ended())
+            ended = [self._belief.on_surface(trial) for trial in seen]
             # Slices of a surface that changes are through the present.
             now = max(trial.progress for trial in self.trials) if self.changing else None
             best = self._belief.on_surface(best, now)

@@ -65,6 +65,11 @@ class Space:
         """Number of columns of a row."""
         return sum(dimension.width for dimension in self.dimensions.values())
 
+    @property
+    def is_discrete(self) -> bool:
+        """Whether no dimension is a real one."""
+        return not any(isinstance(dimension, Real) for dimension in self.dimensions.values())
+
     def encode(self, params: Mapping[str, Any]) -> list[float]:
         """Return the row of a point, `width` floats from 0 to 1.
 
@@ -98,10 +103,6 @@ class Space:
     def round_row(self, row: Sequence[float]) -> list[float]:
         """Return the nearest row that stands for a point."""
         return self.encode(self.decode(row))
-
-    def contains(self, params: Mapping[str, Any]) -> bool:
-        """Whether `encode` would take this point."""
-        return not self._problems(params)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, in order, from which `from_json` builds the same space."""

@@ -8,7 +8,6 @@ stderrs  n, in the user's units, nan if unknown
 """
 
 import contextlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -123,16 +122,24 @@ def fit(
     # Equal values have a standard deviation of 0, all others of 1.
     warpable = warpable and len(targets) >= enough and targets.std().item() > 0.5
 
-    build = partial(_model, rows, targets, variances, changing=changing, warpable=warpable)
+    build = partial(_model, rows, targets, variances, changing=changing)
     try:
-        found = _likeliest(partial(build, matern))
+        try:
+            found = _likeliest(partial(build, matern, warpable=warpable))
+        except FIT_ERRORS:
+            # A function that is simple to the last digit can be hard to warp.
+            if not warpable:
+                raise
+            warpable = False
+            found = _likeliest(partial(build, matern, warpable=False))
     except FIT_ERRORS as error:
         raise SurrogateError(
             f"The Gaussian process could not be fitted to {len(values)} trials: {error}"
         ) from error
     if not (changing or known.any()) and found.gp.likelihood.second_noise.item() > NOISY:
         with contextlib.suppress(*FIT_ERRORS):
-            found = max(found, _likeliest(partial(build, rbf)), key=attrgetter("likelihood"))
+            smooth = _likeliest(partial(build, rbf, warpable=warpable))
+            found = max(found, smooth, key=attrgetter("likelihood"))
     if warpable:
         units = _warped(found.gp, units)
     return Surrogate(found.gp.eval(), units)
@@ -236,12 +243,3 @@ def posterior(surrogate: Surrogate, rows: Tensor) -> tuple[Tensor, Tensor]:
 def length_scales(surrogate: Surrogate) -> list[float]:
     """Return the d length scales, in widths of the cube: short ones matter most."""
     return surrogate.gp.covar_module.base_kernel.lengthscale.detach().flatten().tolist()
-
-
-def learnt_noise(surrogate: Surrogate) -> float:
-    """Return the learnt noise beyond the known, as a standard deviation of the values.
-
-    Of values in the middle, if their scale is warped.
-    """
-    noise = math.sqrt(surrogate.gp.likelihood.second_noise.item())
-    return noise * surrogate.units.slope(torch.zeros(())).item()

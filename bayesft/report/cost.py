@@ -1,9 +1,10 @@
 """What a training took."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from bayesft.folders import at_once
 
 COST = "cost.json"
 
@@ -30,9 +31,8 @@ class Cost:
 
     def write(self, folder: Path) -> None:
         """Leave it in the folder of the run."""
-        temporary = folder / f".{COST}.{os.getpid()}"
-        temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
-        os.replace(temporary, folder / COST)
+        with at_once(folder / COST) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "Cost | None":

@@ -1,6 +1,5 @@
 """What detectors find on a few images, as drift grows, kept in a file."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from bayesft.drift import Chip, Drift, drifted
 from bayesft.errors import SettingError, reason_of
+from bayesft.folders import at_once
 from bayesft.robustness import clean_visit
 
 FILE = "example_detections.npz"
@@ -50,11 +50,8 @@ class Examples:
         for place, boxes in self._places().items():
             for i, each in enumerate(boxes):
                 arrays |= {f"{place}.boxes{i}": each.boxes, f"{place}.labels{i}": each.labels}
-        # A run that is killed meanwhile must not leave half of it.
-        temporary = Path(f"{path}.{os.getpid()}")
-        with open(temporary, "wb") as file:
+        with at_once(Path(path)) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: str | Path) -> "Examples":

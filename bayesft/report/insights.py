@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesft.report.tables import short_number
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -30,7 +32,7 @@ def insight_lines(insight: Insight, *, most: int = 12) -> list[str]:
         f"{'':{width}}  importance (95 %)       effect on the value",
     ]
     for influence in shown:
-        effect = f"{influence.effect:.4f} ± {influence.effect_sd:.4f}"
+        effect = f"{short_number(influence.effect)} ± {short_number(influence.effect_sd)}"
         lines.append(f"{influence.name:{width}}  {_importance(influence):<22}  {effect}")
     if len(insight.influences) > most:
         lines.append(f"and {len(insight.influences) - most} that matter less")

@@ -1,6 +1,5 @@
 """The file that says what a search has found."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import yaml
 
 from bayesft.bo import Constraint, Trial, is_feasible
+from bayesft.folders import at_once
 
 RESULTS = "optimization_results.yaml"
 
@@ -61,8 +61,6 @@ def write_results(
         "insight": insight,
     }
     # At once: the report of another process may be reading it.
-    temporary = folder / f".{RESULTS}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
+    with at_once(folder / RESULTS) as temporary, open(temporary, "w", encoding="utf-8") as file:
         yaml.safe_dump(results, file, sort_keys=False, allow_unicode=True)
-    os.replace(temporary, folder / RESULTS)
     return results

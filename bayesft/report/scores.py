@@ -2,10 +2,11 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from bayesft.folders import at_once
 
 SCORES = "test_scores.json"
 
@@ -28,9 +29,8 @@ def own_chip_key(config: Mapping[str, Any]) -> str:
 def write_scores(scores: Mapping[str, float], folder: Path) -> None:
     """Leave the test's metrics by name in the folder of the run; null for what is not finite."""
     finite = {name: value if math.isfinite(value) else None for name, value in scores.items()}
-    temporary = folder / f".{SCORES}.{os.getpid()}"
-    temporary.write_text(json.dumps(finite, indent=1, ensure_ascii=False) + "\n")
-    os.replace(temporary, folder / SCORES)
+    with at_once(folder / SCORES) as temporary:
+        temporary.write_text(json.dumps(finite, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_scores(folder: Path) -> dict[str, float]:

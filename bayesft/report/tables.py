@@ -44,6 +44,12 @@ def difference_line(difference: Difference, name: str, baseline: str) -> str:
     )
 
 
+def short_number(number: float) -> str:
+    """Return a number with four decimals, or three digits if it is far from 1."""
+    plain = number == 0 or 1e-3 <= abs(number) < 1e5
+    return f"{number:.4f}" if plain else f"{number:.3g}"
+
+
 def short_vector(rates: Iterable[float]) -> str:
     """Return rates in few characters: `[0.20 0.45]`."""
     return "[" + " ".join(f"{rate:.2f}" for rate in rates) + "]"

@@ -17,6 +17,7 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
+from bayesft.bo import SpaceError
 from bayesft.bo.space import Categorical, Dimension, Integer, Real
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 
@@ -49,29 +50,37 @@ def parse_request(
         SweepError: an override cannot be read, or a sweep cannot be searched.
     """
     typed = _parse(parser, arguments)
-    given = {override.get_key_element() for override in typed}
-    from_file = [f"{key}={value}" for key, value in params.items() if key not in given]
+    given = {_bare(override.get_key_element()) for override in typed}
+    from_file = [
+        f"{key}={_typed(value)}" for key, value in params.items() if _bare(key) not in given
+    ]
     swept: dict[str, Dimension] = {}
     fixed: dict[str, str] = {}
+    seen: dict[str, Override] = {}
     for override in [*_parse(parser, from_file), *typed]:
         key = override.get_key_element()
+        before = seen.setdefault(_bare(key), override)
+        if before is not override and (before.is_sweep_override() or override.is_sweep_override()):
+            raise SweepError(
+                f"{_bare(key)} is given twice, {before.input_line} and {override.input_line}, and "
+                "swept in one of them. Keep one of the two."
+            )
         if override.is_sweep_override():
-            if key in fixed:
-                raise SweepError(f"{key} is both fixed ({fixed[key]}) and swept. Keep one of them.")
             swept[key] = _dimension(key, override)
         else:
-            if key in swept:
-                raise SweepError(
-                    f"{key} is both swept and fixed ({override.input_line}). Keep one of them."
-                )
             fixed[key] = str(override.input_line)
-    return Request(swept, tuple(fixed.values()), frozenset(key.lstrip("+~") for key in fixed))
+    return Request(swept, tuple(fixed.values()), frozenset(map(_bare, fixed)))
 
 
 def as_override(key: str, dimension: Dimension, value: Any) -> str:
     """Return the override that sets `key` to a value of `dimension`."""
     # A choice is kept as Hydra would write it, escaped or quoted.
     return f"{key}={value if isinstance(dimension, Categorical) else repr(value)}"
+
+
+def _bare(key: str) -> str:
+    """Return a key without what says to add, to force or to delete it."""
+    return key.lstrip("+~")
 
 
 def _parse(parser: OverridesParser, lines: Sequence[str]) -> list[Override]:
@@ -81,7 +90,33 @@ def _parse(parser: OverridesParser, lines: Sequence[str]) -> list[Override]:
         raise SweepError(str(error)) from error
 
 
+def _typed(value: Any) -> str:
+    """Return what one would type for a value of a config file; text is Hydra's grammar already."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_element, value))}]"
+    if isinstance(value, dict):
+        pairs = (f"{_element(name)}:{_element(inner)}" for name, inner in value.items())
+        return f"{{{','.join(pairs)}}}"
+    return value if isinstance(value, str) else as_text(value)
+
+
+def _element(value: Any) -> str:
+    return as_text(value) if isinstance(value, str) else _typed(value)
+
+
 def _dimension(key: str, override: Override) -> Dimension:
+    """Return the dimension of a swept key.
+
+    Raises:
+        SweepError: the sweep cannot be searched; the key is said.
+    """
+    try:
+        return _searchable(key, override)
+    except SpaceError as error:
+        raise SweepError(f"{override.input_line}: {error}") from error
+
+
+def _searchable(key: str, override: Override) -> Dimension:
     sweep = override.value()
     if isinstance(sweep, IntervalSweep):
         kind = Integer if isinstance(sweep.start, int) and isinstance(sweep.end, int) else Real

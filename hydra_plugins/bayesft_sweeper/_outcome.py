@@ -4,15 +4,14 @@ A launcher gives results back when a whole batch is done, and nothing if it
 fails. Each job therefore writes its own outcome into its folder when it ends.
 """
 
-import contextlib
 import json
 import logging
 import math
 import os
 import pickle
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,14 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from bayesft.errors import reason_of
+from bayesft.folders import at_once
 
 log = logging.getLogger("bayesft.search")
 
 FILE = "outcome.json"
+
+# Exit statuses above are those of a process that a signal ended.
+SIGNALLED = 128
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Outcome:
     Attributes:
         named: what else was measured, by name: [mean, standard error or None] each,
             None for what was no finite number.
+        overrides: what the job was told to do, by which its outcome is known from that of
+            another job in the same folder.
     """
 
     value: float | None = None
@@ -43,6 +48,7 @@ class Outcome:
     reason: str | None = None
     seconds: float | None = None
     named: dict[str, list[float | None] | None] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
 
 
 class RecordedTask:
@@ -54,7 +60,7 @@ class RecordedTask:
     def __call__(self, cfg: DictConfig) -> Any:
         started = time.monotonic()
         try:
-            result = self.task_function(cfg)
+            result = self._run(cfg)
         except Exception as error:
             reason = reason_of(error)
             # Hydra tells of an exception when it is asked for the result, and a sweep does not.
@@ -68,6 +74,15 @@ class RecordedTask:
             raise
         _write(read_result(result, seconds=time.monotonic() - started))
         return result
+
+    def _run(self, cfg: DictConfig) -> Any:
+        try:
+            return self.task_function(cfg)
+        except SystemExit as stop:
+            # Ended by a signal, as Ctrl-C: the search ends too, and the trial runs again.
+            if isinstance(stop.code, int) and stop.code > SIGNALLED:
+                raise
+            raise RuntimeError(f"the task called sys.exit({stop.code!r})") from stop
 
 
 def read_result(result: Any, *, seconds: float | None = None) -> Outcome:
@@ -101,10 +116,15 @@ def _pair(value: Any) -> list[float | None] | None:
     return [number, None if error is None or error < 0 else error]
 
 
-def outcome_of(job: JobReturn | None, folder: Path) -> Outcome | None:
-    """Return a job's outcome: from its folder, else from what the launcher gave back."""
+def outcome_of(job: JobReturn | None, folder: Path, overrides: Sequence[str]) -> Outcome | None:
+    """Return a job's outcome: from its folder, else from what the launcher gave back.
+
+    One in the folder counts if it is of a job with the same overrides.
+    """
     try:
-        return Outcome(**json.loads((folder / FILE).read_text()))
+        outcome = Outcome(**json.loads((folder / FILE).read_text()))
+        if outcome.overrides == list(overrides):
+            return outcome
     except (OSError, ValueError, TypeError):
         # Nothing there, or half of it: the job did not get that far, or writes elsewhere.
         pass
@@ -113,6 +133,11 @@ def outcome_of(job: JobReturn | None, folder: Path) -> Outcome | None:
     if job.status is JobStatus.COMPLETED:
         return read_result(job.return_value)
     return Outcome(reason=reason_of(job._return_value))
+
+
+def forget_outcome(folder: Path) -> None:
+    """Remove what an earlier job left in a folder that is to be used again."""
+    (folder / FILE).unlink(missing_ok=True)
 
 
 def _can_be_pickled(error: Exception) -> bool:
@@ -134,17 +159,14 @@ def _number(value: Any) -> float | None:
 
 
 def _write(outcome: Outcome) -> None:
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    temporary = folder / f".{FILE}.{os.getpid()}"
+    hydra = HydraConfig.get()
+    outcome = replace(outcome, overrides=list(hydra.overrides.task))
+    folder = Path(hydra.runtime.output_dir)
     try:
-        with open(temporary, "w") as file:
+        with at_once(folder / FILE) as temporary, open(temporary, "w") as file:
             json.dump(asdict(outcome), file)
             file.flush()
             os.fsync(file.fileno())
-        # At once or not at all: a reader never sees half an outcome.
-        os.replace(temporary, folder / FILE)
     except OSError as error:
         # A full disk, say. The launcher still gives back what the task returned.
         log.warning("The outcome could not be written to %s: %s", folder / FILE, error)
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -18,6 +18,16 @@ def count(settings: Mapping[str, Any], name: str) -> int:
     return value
 
 
+def direction(settings: Mapping[str, Any]) -> str:
+    """Return whether the value is maximised or minimised."""
+    value = settings["direction"]
+    if value not in ("maximize", "minimize"):
+        raise SweepError(
+            f"Expected hydra.sweeper.direction to be maximize or minimize, but got {value!r}."
+        )
+    return value
+
+
 def initial(settings: Mapping[str, Any]) -> int:
     """Return how many trials come before the Gaussian process is asked.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bayesft.bo import is_feasible
 from bayesft.bo.optimizer import Optimizer
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 
@@ -47,12 +48,15 @@ class Stopping:
         """Say why the search is done, or None if it is not.
 
         The trials before the Gaussian process takes over are always made: until then
-        nothing was looked for.
+        nothing was looked for. And where no trial keeps to the constraints yet, the search
+        goes on for one that does.
         """
         finished = [trial for trial in optimizer.trials if trial.state == "finished"]
-        if len(finished) < optimizer.n_initial:
+        if len(finished) < max(optimizer.n_initial, len(optimizer.start)):
             return None
         best = optimizer.best()
+        if not is_feasible(best, optimizer.constraints):
+            return None
         since = sum(trial.number > best.number for trial in finished)
         if self.patience is not None and since >= self.patience:
             return (

@@ -45,6 +45,7 @@ class Study:
         said: bool,
         seed: int,
         start: Sequence[dict[str, Any]],
+        fixed: Sequence[str],
         constraints: Sequence[Constraint],
         heartbeat: float,
     ) -> "Study":
@@ -62,6 +63,7 @@ class Study:
         optimizer = make(n_initial=n_initial)
         study = {
             "space": space.to_json(), "direction": direction, "seed": seed, "n_initial": n_initial,
+            "fixed": list(fixed),
         }  # fmt: skip
         journal = Journal(path)
         with journal.lock:
@@ -74,6 +76,17 @@ class Study:
                 f"hydra.sweeper.direction is {direction}, but the journal {path} was begun with "
                 f"{header.get('direction')}. Use that, or another hydra.sweep.dir."
             )
+        if header.get("seed", seed) != seed:
+            log.warning(
+                "hydra.sweeper.seed=%d, but the journal %s was begun with %d: its trials stay, the "
+                "next ones come from the new seed.", seed, path, header["seed"]
+            )  # fmt: skip
+        if (before := header.get("fixed", study["fixed"])) != study["fixed"]:
+            log.warning(
+                "This run has %s; the journal %s was begun with %s. If trials are worth something "
+                "else with that, use another hydra.sweep.dir.",
+                _listed(fixed), path, _listed(before),
+            )  # fmt: skip
         if not said:
             optimizer = make(n_initial=header.get("n_initial", n_initial))
         return cls(journal, optimizer, Worker(path, heartbeat=heartbeat))
@@ -164,3 +177,7 @@ class Study:
             folder=folder,
             extra=outcome.named,
         )
+
+
+def _listed(overrides: Sequence[str]) -> str:
+    return " ".join(overrides) or "no overrides but those that are swept"

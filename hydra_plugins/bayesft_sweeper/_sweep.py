@@ -11,18 +11,27 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bayesft.bo import JOURNAL, Constraint, Space, Trial
+from bayesft.bo import JOURNAL, Categorical, Constraint, Dimension, Space, Trial
 from bayesft.errors import BayesFTError, reason_of
 from bayesft.folders import make_writable
 from bayesft.report.learnt import look, tell
 from bayesft.report.results import RESULTS, write_results
+from bayesft.report.tables import short_number
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
-from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, outcome_of
-from hydra_plugins.bayesft_sweeper._settings import count, initial, rate, seconds
+from hydra_plugins.bayesft_sweeper._jobs import Job, launch
+from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask
+from hydra_plugins.bayesft_sweeper._settings import (
+    count,
+    direction,
+    initial,
+    rate,
+    seconds,
+)
 from hydra_plugins.bayesft_sweeper._stopping import Stopping
 from hydra_plugins.bayesft_sweeper._study import Study
 from hydra_plugins.bayesft_sweeper._told import (
@@ -64,6 +73,12 @@ def sweep(
         return search.run()
     except BayesFTError as error:
         raise SweepError(str(error)) from error
+    except OSError as error:
+        # A full disk, say, which no job has caught.
+        raise SweepError(
+            f"{reason_of(error)}. The finished trials are kept; once that is put right, go on with "
+            f"hydra.sweep.dir={config.hydra.sweep.dir}"
+        ) from error
     except (KeyboardInterrupt, SystemExit) as stop:
         # A job that catches Ctrl-C itself leaves with the same status.
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
@@ -106,9 +121,10 @@ class Search:
         with _hydra_config(composed):
             self.layout: Layout = lay_out(self.request, vectors, composed)
             start = self.layout.start(composed)
-        if start:
-            # A key that does not exist is told before any job.
-            self._compose([*self.request.fixed, *self.layout.overrides(start[0])])
+        # A key or a choice that does not exist is told before any job.
+        groups = [key for key, each in self.layout.scalars.items() if self._is_group(key, each)]
+        for point in self.layout.samples(start[0], groups) if start else ():
+            self._compose([*self.request.fixed, *self.layout.overrides(point)])
         if self.warm_start:
             self._compose([*self.request.fixed, _taken_up(self.folder)])
         space = Space(self.layout.dimensions)
@@ -119,11 +135,12 @@ class Search:
         self.study = Study.load(
             path,
             space,
-            direction=settings["direction"],
+            direction=direction(settings),
             n_initial=initial(settings),
             said=settings["n_initial"] is not None,
             seed=settings["seed"],
             start=start,
+            fixed=self.request.fixed,
             constraints=self.constraints,
             heartbeat=seconds(settings, "heartbeat"),
         )
@@ -142,6 +159,7 @@ class Search:
                 if ended := self.study.ended():
                     path = self.study.journal.path
                     log.info("Going on with %s: %d trials are done", path, len(ended))
+                self._check_failures()
             self._warn_if_never_asked()
             waits = False
             while not self._is_done():
@@ -196,24 +214,32 @@ class Search:
                 return []
             return self.study.start(min(self.n_jobs, missing), warm=self.warm_start)
 
-    def _run_batch(self, trials: Sequence[Trial]) -> Sequence[JobReturn]:
-        first_job = trials[0].job or 0
-        batch = [self._overrides(trial) for trial in trials]
-        folders = [self._folder_of(overrides, first_job + i) for i, overrides in enumerate(batch)]
-        jobs: Sequence[JobReturn | None]
-        try:
-            jobs = self.launcher.launch(batch, initial_job_idx=first_job)
-            fallback = "the job left no outcome"
-        except Exception as error:
-            # A killed worker, say. The jobs that ended before it have left their outcome.
-            log.warning("The launcher failed: %s", reason_of(error))
-            jobs, fallback = [None] * len(trials), f"the launcher failed: {reason_of(error)}"
-        for trial, job, folder in zip(trials, jobs, folders, strict=True):
-            outcome = outcome_of(job, self.folder / folder) or Outcome(reason=fallback)
-            self._finish(trial, outcome, folder)
-        return [job for job in jobs if job is not None]
+    def _run_batch(self, trials: Sequence[Trial]) -> list[JobReturn]:
+        jobs = []
+        for trial in trials:
+            try:
+                jobs.append(self._job(trial))
+            except HydraException as error:
+                # Two choices that do not go together.
+                self._finish(trial, Outcome(reason=reason_of(error)), None)
+        # A launcher numbers the jobs of a batch one after the other.
+        batches = [jobs] if len(jobs) == len(trials) else [[job] for job in jobs]
+        return [job for batch in batches for job in self._launch(batch)]
 
-    def _finish(self, trial: Trial, outcome: Outcome, folder: str) -> None:
+    def _launch(self, batch: Sequence[Job]) -> list[JobReturn]:
+        launched = launch(self.launcher, batch)
+        for job, outcome in zip(batch, launched.outcomes, strict=True):
+            if outcome is not None:
+                self._finish(job.trial, outcome, job.subdir)
+        if launched.failure is not None:
+            raise SweepError(
+                f"The launcher could not run the jobs: {reason_of(launched.failure)}. The finished "
+                "trials are kept, and the others run again; once that is put right, go on with "
+                f"hydra.sweep.dir={self.folder}"
+            ) from launched.failure
+        return launched.returns
+
+    def _finish(self, trial: Trial, outcome: Outcome, folder: str | None) -> None:
         ended = self.study.finish(trial, outcome, folder=folder)
         self._check_constraints()
         best = self.study.optimizer.best()
@@ -223,10 +249,13 @@ class Search:
     def _collect_left_over(self) -> None:
         """Take in the outcomes of jobs that ended while nobody listened."""
         for trial in self.study.left_over():
-            folder = self._folder_of(self._overrides(trial), trial.job or 0)
-            outcome = outcome_of(None, self.folder / folder)
+            try:
+                job = self._job(trial)
+            except HydraException:
+                continue  # Told when it is run again.
+            outcome = job.outcome()
             if outcome is not None:
-                self._finish(trial, outcome, folder)
+                self._finish(trial, outcome, job.subdir)
 
     def _seconds_left(self) -> float | None:
         times = [each.seconds for each in self.study.ended() if each.seconds is not None]
@@ -254,7 +283,8 @@ class Search:
                 f"{len(failed)} of {self.n_trials} trials failed, more than "
                 f"hydra.sweeper.max_failure_rate={self.max_failure_rate:g} allows. The last one, "
                 f"{short_point(failed[-1].params, self.layout)}, failed with {failed[-1].reason}. "
-                f"Its log is in {self.folder / (failed[-1].folder or '')}."
+                f"Its log is in {self.folder / (failed[-1].folder or '')}. Go on with a larger "
+                "hydra.sweeper.max_failure_rate, or begin anew in another hydra.sweep.dir."
             )
 
     def _conclude(self) -> None:
@@ -266,15 +296,16 @@ class Search:
             raise SweepError(
                 f"No trial gave a value; see {self.study.journal.path} for the reasons."
             )
-        error = "" if best.stderr is None else f" ± {best.stderr:.4f}"
+        error = "" if best.stderr is None else f" ± {short_number(best.stderr)}"
         if insight is not None:
             tell(insight, self.folder)
         if saved := warm_start_line(self.study.ended()):
             log.info("%s", saved)
-        log.info("Best: trial %d, %.4f%s", best.number, best.value, error)
-        for constraint in self.constraints:
-            if missed := violation_of(best, constraint):
-                log.warning("No trial keeps to %s; of the best one it is %s", constraint, missed)
+        log.info("Best: trial %d, %s%s", best.number, short_number(best.value), error)
+        missed = [text for each in self.constraints if (text := violation_of(best, each))]
+        if missed:
+            limits = " and ".join(map(str, self.constraints))
+            log.warning("No trial keeps to %s; of the best one it is %s", limits, ", ".join(missed))
         log.info("Results: %s", self.folder / RESULTS)
 
     def _write_results(self, learnt: dict[str, Any] | None = None) -> Trial | None:
@@ -297,16 +328,26 @@ class Search:
         source = next(each for each in self.study.trials if each.number == trial.source)
         return [*overrides, _taken_up(self.folder / source.folder)]
 
+    def _is_group(self, key: str, dimension: Dimension) -> bool:
+        """Whether a swept key chooses config files."""
+        group = key.lstrip("+").split("@")[0]
+        chosen = isinstance(dimension, Categorical)
+        return chosen and bool(self.loader.get_group_options(group))
+
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the config of a job; raises Hydra's own error if it cannot be composed."""
         return self.loader.load_sweep_config(self.config, list(overrides))
 
-    def _folder_of(self, overrides: Sequence[str], job: int) -> str:
+    def _job(self, trial: Trial) -> Job:
+        """Return what runs a trial; raises Hydra's own error if its config cannot be composed."""
+        overrides, number = self._overrides(trial), trial.job or 0
         config = self._compose(overrides)
         with open_dict(config):
-            config.hydra.job.id = job
-            config.hydra.job.num = job
-        return str(config.hydra.sweep.subdir)
+            config.hydra.job.id = number
+            config.hydra.job.num = number
+        subdir = str(config.hydra.sweep.subdir)
+        told = tuple(config.hydra.overrides.task)
+        return Job(trial, number, tuple(overrides), told, self.folder, subdir)
 
 
 def _taken_up(folder: Path) -> str:

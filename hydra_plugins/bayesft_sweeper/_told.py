@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bayesft.bo import Constraint, Trial, is_feasible
-from bayesft.report.tables import short_vector
+from bayesft.report.tables import short_number, short_vector
 from hydra_plugins.bayesft_sweeper._vectors import Layout
 
 
@@ -24,7 +24,7 @@ def trial_line(
         parts += [violation_of(trial, constraint) for constraint in constraints]
     if best is not None:
         infeasible = "" if is_feasible(best, constraints) else ", infeasible"
-        parts.append(f"best {best.value:.4f} (trial {best.number}{infeasible})")
+        parts.append(f"best {short_number(best.value)} (trial {best.number}{infeasible})")
     if seconds_left:
         parts.append(f"{_duration(seconds_left)} left")
     return "  ".join(part for part in parts if part)
@@ -35,8 +35,12 @@ def violation_of(trial: Trial, constraint: Constraint) -> str:
     if is_feasible(trial, [constraint]):
         return ""
     mean, _ = constraint.measured(trial.extra)
-    shown = "not finite" if mean is None else f"{mean:.4g}"
-    return f"{constraint.name} {shown}, not {constraint.relation} {constraint.bound:g}"
+    slack = constraint.slack(trial.extra)
+    shown = "not finite" if slack is None else f"{mean:.4g}"
+    if slack is not None and (constraint.slack({constraint.name: float(shown)}) or 0) >= 0:
+        shown = repr(mean)  # Four digits would say that it keeps to the limit.
+    _, limit = str(constraint).split(" ", 1)
+    return f"{constraint.name} {shown}, not {limit}"
 
 
 def short_point(params: Mapping[str, Any], layout: Layout) -> str:
@@ -74,8 +78,8 @@ def best_params(params: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
 
 
 def _value(trial: Trial) -> str:
-    error = "" if trial.stderr is None else f" ± {trial.stderr:.4f}"
-    return f"{trial.value:.4f}{error}"
+    error = "" if trial.stderr is None else f" ± {short_number(trial.stderr)}"
+    return f"{short_number(trial.value)}{error}"
 
 
 def _shortened(text: str, limit: int = 160) -> str:

@@ -5,7 +5,7 @@ element and written as a whole. Its length and its elements' names come from the
 composed config.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,16 @@ class Layout:
             if (point := elements | rest) not in points:
                 points.append(point)
         return points
+
+    def samples(
+        self, first: Mapping[str, Any], keys: Collection[str]
+    ) -> Iterator[Mapping[str, Any]]:
+        """Return `first`, and points that differ from it in one of `keys`: all its choices."""
+        yield first
+        for key in keys:
+            for value in self.scalars[key].choices:
+                if value != first[key]:
+                    yield {**first, key: value}
 
 
 def lay_out(request: Request, vectors: Mapping[str, Any], cfg: DictConfig) -> Layout:

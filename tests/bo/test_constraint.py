@@ -1,5 +1,8 @@
 """Limits on what a trial measures beside its value."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from bayesft.bo import Constraint, Optimizer, OptimizerError, Real, Space, Trial, is_feasible
@@ -19,6 +22,7 @@ def trial(number, clean, value=0.0):
         ("clean_accuracy >= 0.97", Constraint("clean_accuracy", ">=", 0.97)),
         ("a.b/c<=1e3", Constraint("a.b/c", "<=", 1000.0)),
         (" loss <= -2 ", Constraint("loss", "<=", -2.0)),
+        ("clean >= 0.123456789", Constraint("clean", ">=", 0.123456789)),
     ],
 )
 def test_what_is_written_is_read(text, constraint):
@@ -35,14 +39,21 @@ def test_what_is_no_constraint_is_told(text):
 
 
 def test_slack_is_negative_where_the_limit_is_missed():
-    measured = {"clean": [0.85, 0.01], "loss": 3.0, "odd": None}
+    measured = {"clean": [0.85, 0.01], "loss": 3.0, "odd": None, "wild": math.nan}
     assert LIMIT.slack(measured) == pytest.approx(-0.05)
     assert LIMIT.stderr(measured) == 0.01
     assert Constraint("loss", "<=", 4).slack(measured) == 1.0
     assert Constraint("loss", "<=", 4).stderr(measured) is None
     assert Constraint("odd", ">=", 0).slack(measured) is None
-    with pytest.raises(OptimizerError, match="not returned; returned were clean, loss, odd"):
+    assert Constraint("wild", ">=", 0).slack(measured) is None
+    with pytest.raises(OptimizerError, match="not returned; returned were clean, loss, odd, wild"):
         Constraint("size", ">=", 0).slack(measured)
+
+
+@pytest.mark.parametrize("odd", ["high", True, (0.9, 0.1, 3), [0.9], [[0.9], 0.1]])
+def test_what_is_no_number_is_told(odd):
+    with pytest.raises(OptimizerError, match=r"constraint clean >= 0.9 is on to be a number.* got"):
+        LIMIT.slack({"clean": odd})
 
 
 def test_the_limit_itself_is_feasible_and_a_number_that_is_none_is_not():
@@ -84,6 +95,24 @@ def test_the_search_maximises_among_the_feasible():
     assert len(beyond) <= 2
 
 
+@pytest.mark.parametrize("kept", [1.0, 0.9])
+def test_the_search_leaves_where_the_limited_value_is_no_number(kept):
+    """The value rises towards where nothing is measured; all that is measured keeps to 0.9."""
+    space = Space({"x": Real(0, 1), "y": Real(0, 1)})
+    optimizer = Optimizer(space, seed=0, constraints=[LIMIT])
+    for _ in range(16):
+        optimizer.ask()
+        [trial] = optimizer.pending
+        x, y = trial.params["x"], trial.params["y"]
+        extra = {"clean": None if x > 0.5 else kept}
+        told = replace(trial, state="finished", value=x - (y - 0.3) ** 2, extra=extra)
+        optimizer.tell(told)
+    asked = [trial.params["x"] for trial in optimizer.trials[5:]]
+    # Nothing else keeps it from 1, where all would go.
+    assert sum(x > 0.6 for x in asked) <= 6
+    assert 0.45 < optimizer.best().params["x"] <= 0.5
+
+
 def test_a_search_in_pieces_asks_the_same_under_constraints():
     space = Space({"x": Real(0, 1)})
 
@@ -95,4 +124,5 @@ def test_a_search_in_pieces_asks_the_same_under_constraints():
     for number in range(6):
         whole.tell(told(number, whole.ask()[0]))
     rebuilt = Optimizer(space, seed=1, n_initial=3, constraints=[LIMIT], trials=whole.trials[:5])
+    assert rebuilt.expected_improvement() is not None
     assert rebuilt.ask()[0] == whole.trials[5].params

@@ -207,10 +207,10 @@ def test_a_failed_write_leaves_the_journal_as_it_was(journal, monkeypatch, broke
 def test_a_failed_creation_leaves_no_file(tmp_path, monkeypatch):
     journal = Journal(tmp_path / "journal.jsonl")
     with monkeypatch.context() as patch:
-        patch.setattr("os.write", _full_disk)
+        patch.setattr("os.fsync", lambda descriptor: _full_disk(descriptor, b""))
         with pytest.raises(JournalError, match="No space left"):
             journal.create(HEADER)
-    assert not journal.exists
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_line_is_one_write_and_synced(journal, monkeypatch):

@@ -105,6 +105,8 @@ def test_an_optimiser_rebuilt_from_the_journal_asks_the_same_to_the_bit(tmp_path
     for number in range(7):
         rebuilt = Optimizer(MIXED, trials=journal.replay()[1], **options)
         assert rebuilt.next_number == steady.next_number == number
+        # From the fourth on it is the Gaussian process that is asked.
+        assert (steady.expected_improvement() is not None) == (number >= 3)
         [params] = steady.ask()
         assert rebuilt.ask() == [params]
         journal.record_ask(number, params)
@@ -121,6 +123,7 @@ def _centre(space):
 
 def test_a_batch_is_the_points_asked_one_by_one_all_apart():
     together, single = (_searched(PLANE, _hill, 5, n_initial=4, seed=1) for _ in range(2))
+    assert single.expected_improvement() is not None
     batch = together.ask(4)
     assert batch == [single.ask()[0] for _ in range(4)]
     assert [trial.params for trial in together.pending] == batch
@@ -154,8 +157,30 @@ def test_a_small_space_is_tried_out_before_a_point_comes_twice():
     for n_initial in (2, 8):
         optimizer = _searched(space, lambda a, b: b - (a == "w"), 6, n_initial=n_initial)
         assert len({tuple(trial.params.values()) for trial in optimizer.trials}) == 6
-        assert space.contains(optimizer.ask()[0])
+        space.encode(optimizer.ask()[0])
         assert optimizer.best().params["b"] == 1
+
+
+@pytest.mark.parametrize(
+    ("space", "best"),
+    [
+        (Space({"x": Categorical(tuple("abcdefghijklmnopqrst"))}), {"x": "m"}),
+        (Space({name: Integer(0, 3) for name in "abcd"}), {"a": 3, "b": 2, "c": 2, "d": 0}),
+    ],
+)
+def test_a_space_without_reals_is_searched_by_the_gaussian_process(space, best):
+    """Until all was tried; of 256 points in few trials."""
+
+    def value(**params):
+        return -sum(abs(ord(str(params[name])) - ord(str(best[name]))) for name in best)
+
+    optimizer = _searched(space, value, 5)
+    while len(optimizer.trials) < 20:
+        assert optimizer.expected_improvement() is not None
+        optimizer.ask()
+        _finish(optimizer, value)
+    assert optimizer.best().params == best
+    assert len({tuple(trial.params.values()) for trial in optimizer.trials}) == 20
 
 
 def test_the_search_leaves_where_trials_fail():
@@ -169,7 +194,9 @@ def test_the_search_leaves_where_trials_fail():
                 optimizer.tell(replace(trial, state="finished", value=params["x"]))
 
     optimizer = Optimizer(LINE, n_initial=5, seed=0)
-    run(optimizer, 15)
+    run(optimizer, 14)
+    assert optimizer.expected_improvement() is not None
+    run(optimizer, 1)
     points = [trial.params["x"] for trial in optimizer.trials]
     assert len(set(points)) == 15
     # The value rises towards the failures: a search that ignored them would go there.
@@ -202,6 +229,7 @@ def test_ties_go_to_the_lowest_number():
 
 def test_minimising_mirrors_maximising():
     up = _searched(PLANE, _hill, 7, n_initial=4)
+    assert up.expected_improvement() is not None
     down = _searched(PLANE, lambda x, y: -_hill(x, y), 7, n_initial=4, direction="minimize")
     assert [t.params for t in up.trials] == [t.params for t in down.trials]
     assert up.best().number == down.best().number
@@ -212,6 +240,8 @@ def test_minimising_mirrors_maximising():
 def test_the_units_of_the_values_do_not_change_what_is_asked():
     plain = _searched(PLANE, _hill, 6, n_initial=6)
     scaled = _searched(PLANE, lambda x, y: 1024 * _hill(x, y) - 64, 6, n_initial=6)
+    gain = plain.expected_improvement()
+    assert scaled.expected_improvement() == pytest.approx(1024 * gain, rel=0.1)
     [here], [there] = plain.ask(), scaled.ask()
     # A climb ends where its gradient is about 1e-5 of its curvature; 1 % of the
     # axis is well above that and far below the distance between two choices.
@@ -220,7 +250,9 @@ def test_the_units_of_the_values_do_not_change_what_is_asked():
 
 @pytest.mark.parametrize("outside", [torch.no_grad, torch.inference_mode])
 def test_asking_leaves_no_trace_and_does_not_depend_on_the_caller(outside):
-    expected = _searched(PLANE, _hill, 4, n_initial=4).ask(2)
+    undisturbed = _searched(PLANE, _hill, 4, n_initial=4)
+    assert undisturbed.expected_improvement() is not None
+    expected = undisturbed.ask(2)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

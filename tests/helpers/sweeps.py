@@ -2,8 +2,9 @@
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -31,11 +32,21 @@ hydra:
 
 
 def sweep(
-    folder: Path, task: Callable[[DictConfig], Any], *overrides: str, config: str = CONFIG
+    folder: Path,
+    task: Callable[[DictConfig], Any],
+    *overrides: str,
+    config: str = CONFIG,
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> list[list[JobReturn]]:
-    """Run `task` through a multirun in `folder` with `overrides`, as the command line would."""
+    """Run `task` through a multirun in `folder` with `overrides`, as the command line would.
+
+    `files` are the contents of other config files, by group and name.
+    """
     with tempfile.TemporaryDirectory() as settings:
-        (Path(settings) / "config.yaml").write_text(config)
+        for name, content in {"config": config, **files}.items():
+            path = Path(settings) / f"{name}.yaml"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content)
         with initialize_config_dir(settings, version_base="1.3", job_name="app"):
             return GlobalHydra.instance().hydra.multirun(
                 config_name="config",

@@ -31,8 +31,24 @@ def test_no_feasible_trial_is_said(tmp_path, capsys):
     sweep(tmp_path, task, "x=interval(0,1)", limit, *few)
     assert results(tmp_path)["best_feasible"] is False
     out = capsys.readouterr().out
-    assert "No trial keeps to clean >= 2; of the best one it is clean 0.5, not >= 2" in out
-    assert "best 0.5000 (trial 0, infeasible)" in out
+    best = results(tmp_path)
+    clean = f"{best['best_named']['clean'][0]:.4g}"
+    assert f"No trial keeps to clean >= 2; of the best one it is clean {clean}, not >= 2" in out
+    assert f"(trial {best['best_trial']}, infeasible)" in out
+
+
+def test_limits_that_each_is_kept_to_but_not_together_are_told_together(tmp_path, capsys):
+    limits = "hydra.sweeper.constraints=['clean >= 0.6','clean <= 0.4']"
+    few = ["hydra.sweeper.n_trials=3", "hydra.sweeper.n_initial=3"]
+    sweep(tmp_path, task, "x=interval(0,1)", limits, *few)
+    assert "No trial keeps to clean >= 0.6 and clean <= 0.4; of the best" in capsys.readouterr().out
+
+
+def test_a_near_miss_is_shown_with_the_digits_that_say_so(tmp_path, capsys):
+    limit = "hydra.sweeper.constraints=['clean >= 0.5']"
+    few = ["hydra.sweeper.n_trials=1", "hydra.sweeper.n_initial=1"]
+    sweep(tmp_path, lambda cfg: {"value": 1, "clean": 0.499999}, "x=interval(0,1)", limit, *few)
+    assert "clean 0.499999, not >= 0.5" in capsys.readouterr().out
 
 
 def test_other_values_are_kept_without_a_limit(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 
-from hydra_plugins.bayesft_sweeper import _outcome
+from hydra_plugins.bayesft_sweeper import _outcome, _sweep
 from tests.helpers.sweeps import Task, X, events, fail, results, sweep, wrap_launcher
 
 
@@ -130,3 +130,131 @@ def test_an_outcome_that_nobody_collected_counts(tmp_path):
     assert [e["value"] for e in events(folder, "tell")] == [
         json.loads((folder / str(i) / "outcome.json").read_text())["value"] for i in range(3)
     ]
+
+
+def test_the_same_command_does_not_go_on_after_too_many_failures(tmp_path):
+    settings = [X, "hydra.sweeper.n_trials=10", "hydra.sweeper.max_failure_rate=0.25"]
+    with pytest.raises(HydraException):
+        sweep(tmp_path / "s", Task(lambda cfg: fail(ValueError("always"))), *settings)
+    again = Task()
+    with pytest.raises(HydraException, match=r"Go on with a larger hydra\.sweeper\.max_failure"):
+        sweep(tmp_path / "s", again, *settings)
+    assert not again.seen
+    sweep(tmp_path / "s", again, *settings[:-1], "hydra.sweeper.max_failure_rate=0.5")
+    assert len(again.seen) == 7
+
+
+@pytest.mark.parametrize("code", [0, 2, None, "no data"])
+def test_a_task_that_leaves_by_itself_has_failed(tmp_path, code):
+    task = Task(lambda cfg: fail(SystemExit(code)) if len(task.seen) == 2 else cfg.x)
+    sweep(tmp_path / "s", task, X, "hydra.sweeper.n_trials=4")
+    [failed] = events(tmp_path / "s", "fail")
+    assert failed["reason"] == f"RuntimeError: the task called sys.exit({code!r})"
+    assert len(task.seen) == 4
+
+
+def test_a_task_that_a_signal_ends_is_run_again(tmp_path):
+    stopped = Task(lambda cfg: fail(SystemExit(143)) if len(stopped.seen) == 2 else cfg.x)
+    with pytest.raises(SystemExit):
+        sweep(tmp_path / "s", stopped, X, "hydra.sweeper.n_trials=3")
+    again = Task()
+    sweep(tmp_path / "s", again, X, "hydra.sweeper.n_trials=3")
+    assert again.seen[0] == stopped.seen[1]
+    assert not events(tmp_path / "s", "fail")
+
+
+@pytest.mark.parametrize(
+    ("error", "begins"),
+    [
+        (RuntimeError("no cluster answers"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+    ],
+)
+def test_a_launcher_that_runs_nothing_fails_no_trial(tmp_path, monkeypatch, error, begins):
+    folder, broken = tmp_path / "s", True
+
+    def launches(launch, job_overrides, initial_job_idx):
+        if broken and initial_job_idx == 2:
+            if begins:
+                (folder / "2").mkdir()
+                launch(job_overrides[1:], initial_job_idx + 1)
+            raise error
+        return launch(job_overrides, initial_job_idx)
+
+    wrap_launcher(monkeypatch, launches)
+    settings = [X, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=6"]
+    with pytest.raises(HydraException, match=f"{error.args[-1]}.*go on with hydra.sweep.dir="):
+        sweep(folder, Task(), *settings)
+    assert len(events(folder, "tell")) == 2 + begins
+    broken = False
+    sweep(folder, Task(), *settings)
+    assert not events(folder, "fail")
+    assert results(folder)["num_trials"] == 6
+    # At the same points.
+    asked = {event["number"]: event["params"] for event in events(folder, "ask")[:4]}
+    assert all(event["params"] == asked.get(event["number"], event["params"])
+               for event in events(folder, "ask"))  # fmt: skip
+
+
+def test_a_disk_that_is_full_between_the_jobs_is_told_in_words(tmp_path, monkeypatch):
+    def full(*arguments, **settings):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_sweep, "write_results", full)
+    with pytest.raises(HydraException, match=r"No space left.*go on with hydra.sweep.dir="):
+        sweep(tmp_path / "s", Task(), X, "hydra.sweeper.n_trials=2")
+    assert len(events(tmp_path / "s", "tell")) == 2
+
+
+def test_the_outcome_of_an_earlier_job_in_the_same_folder_is_not_taken(tmp_path):
+    folder = tmp_path / "s"
+    stopped = Task(lambda cfg: fail(KeyboardInterrupt()) if len(stopped.seen) == 2 else cfg.x)
+    settings = [X, "hydra.sweep.subdir=job", "hydra.sweeper.n_trials=3"]
+    with pytest.raises(SystemExit):
+        sweep(folder, stopped, *settings)
+    again = Task(lambda cfg: cfg.x)
+    sweep(folder, again, *settings)
+    assert again.seen[0] == stopped.seen[1]
+    assert [event["value"] for event in events(folder, "tell")] == [stopped.seen[0], *again.seen]
+
+
+GROUPS = """
+defaults:
+  - opt: sgd
+  - override hydra/sweeper: bayesft
+  - _self_
+x: 0.5
+"""
+
+
+def test_every_choice_of_a_config_group_is_composed_before_any_job(tmp_path):
+    files = {"opt/sgd": "{name: sgd, momentum: 0.9}", "opt/adam": "{name: adam}"}
+    task = Task()
+    for overrides, message in (
+        (["opt=sgd,adam,lion"], "lion"),
+        (["opt=sgd,adam", "opt.momentum=interval(0,1)"], "opt.momentum"),
+    ):
+        with pytest.raises(HydraException, match=message):
+            sweep(tmp_path / "s", task, *overrides, config=GROUPS, files=files)
+    assert not task.seen
+
+
+def test_choices_that_do_not_go_together_fail_their_trials_alone(tmp_path):
+    files = {
+        "opt/sgd": "{name: sgd, momentum: 0.9}", "opt/adam": "{name: adam}",
+        "net/a": "# @package opt\n{momentum: 0.5}", "net/b": "# @package opt\n{nesterov: true}",
+    }  # fmt: skip
+    config = GROUPS.replace("  - opt: sgd\n", "  - opt: sgd\n  - net: a\n")
+    settings = [
+        "opt=sgd,adam", "net=a,b", "opt.momentum=interval(0,1)", "hydra.sweeper.n_trials=8",
+        "hydra.sweeper.n_jobs=4", "hydra.sweeper.max_failure_rate=1",
+    ]  # fmt: skip
+    sweep(tmp_path / "s", Task(lambda cfg: cfg.opt.momentum), *settings, config=config, files=files)
+    failed, told = (events(tmp_path / "s", kind) for kind in ("fail", "tell"))
+    assert failed
+    assert all("opt.momentum" in event["reason"] for event in failed)
+    assert len(failed) + len(told) == 8
+    asked = {event["number"]: event["params"] for event in events(tmp_path / "s", "ask")}
+    for event in failed + told:
+        params = asked[event["number"]]
+        assert ((params["opt"], params["net"]) == ("adam", "b")) == (event["event"] == "fail")

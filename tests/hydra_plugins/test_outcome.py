@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -66,19 +67,23 @@ def job(value, status=JobStatus.COMPLETED) -> JobReturn:
 
 
 def test_the_folder_comes_before_the_launcher(tmp_path):
-    (tmp_path / "outcome.json").write_text(json.dumps({"value": 0.25, "stderr": 0.1}))
-    assert outcome_of(job(0.75), tmp_path) == Outcome(value=0.25, stderr=0.1)
-    assert outcome_of(None, tmp_path) == Outcome(value=0.25, stderr=0.1)
+    left = Outcome(value=0.25, stderr=0.1, overrides=["x=1"])
+    (tmp_path / "outcome.json").write_text(json.dumps(asdict(left)))
+    assert outcome_of(job(0.75), tmp_path, ["x=1"]) == left
+    assert outcome_of(None, tmp_path, ("x=1",)) == left
 
 
-@pytest.mark.parametrize("content", [None, "", '{"value": 0.', "[]", '{"other": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [None, "", '{"value": 0.', "[]", '{"other": 1}', '{"value": 1, "overrides": ["x=2"]}'],
+)
 def test_without_an_outcome_the_launchers_word_counts(tmp_path, content):
     if content is not None:
         (tmp_path / "outcome.json").write_text(content)
-    assert outcome_of(job(0.75), tmp_path) == Outcome(value=0.75)
-    failed = outcome_of(job(ValueError("too\n big"), JobStatus.FAILED), tmp_path)
+    assert outcome_of(job(0.75), tmp_path, ["x=1"]) == Outcome(value=0.75)
+    failed = outcome_of(job(ValueError("too\n big"), JobStatus.FAILED), tmp_path, ["x=1"])
     assert failed == Outcome(reason="ValueError: too big")
-    assert outcome_of(None, tmp_path) is None
+    assert outcome_of(None, tmp_path, ["x=1"]) is None
 
 
 def test_an_exception_without_words():

@@ -156,7 +156,7 @@ def test_a_heartbeat_is_a_time(tmp_path, value):
 def _study(folder):
     study = Study.load(
         folder / "journal.jsonl", Space({"x": Real(0, 1)}), direction="maximize",
-        n_initial=4, said=False, seed=0, start=[], constraints=[], heartbeat=60,
+        n_initial=4, said=False, seed=0, start=[], fixed=[], constraints=[], heartbeat=60,
     )  # fmt: skip
     with study.worker:
         yield study

@@ -55,6 +55,19 @@ def test_no_search_ends_before_the_gaussian_process_took_over(tmp_path):
     assert len(events(tmp_path, "tell")) == 8
 
 
+@pytest.mark.parametrize("setting", ["patience=1", "min_improvement=1000"])
+def test_no_search_ends_before_a_trial_keeps_to_the_limits(tmp_path, setting):
+    def task(cfg):
+        return {"value": -cfg.x, "clean": cfg.x}
+
+    limit = "hydra.sweeper.constraints=['clean >= 0.9']"
+    settings = ["hydra.sweeper.n_initial=2", "hydra.sweeper.n_trials=12"]
+    sweep(tmp_path, task, "x=interval(0,1)", limit, *settings, f"hydra.sweeper.{setting}")
+    found = results(tmp_path)
+    assert found["best_feasible"] is True
+    assert 2 < found["num_trials"] < 12
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

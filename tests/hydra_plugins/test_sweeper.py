@@ -213,6 +213,24 @@ def test_another_searchs_journal_is_refused_and_left(tmp_path, overrides, messag
     assert (folder / "journal.jsonl").read_bytes() == before
 
 
+def test_another_seed_is_said_and_leaves_what_was_tried(tmp_path, capsys):
+    for seed, n_trials in ((1, 2), (2, 3)):
+        sweep(tmp_path, Task(), X, f"hydra.sweeper.seed={seed}",
+              f"hydra.sweeper.n_trials={n_trials}")  # fmt: skip
+    assert "hydra.sweeper.seed=2, but the journal" in capsys.readouterr().out
+    assert results(tmp_path)["num_trials"] == 3
+
+
+def test_other_fixed_overrides_are_said(tmp_path, capsys):
+    sweep(tmp_path, Task(), X, "width=2", "hydra.sweeper.n_trials=2")
+    sweep(tmp_path, Task(), X, "width=2", "hydra.sweeper.n_trials=3")
+    assert "was begun with" not in capsys.readouterr().out
+    sweep(tmp_path, Task(), X, "hydra.sweeper.n_trials=4")
+    out = capsys.readouterr().out
+    assert "This run has no overrides but those that are swept; the journal" in out
+    assert "was begun with width=2" in out
+
+
 def test_storage_elsewhere(tmp_path):
     storage = tmp_path / "elsewhere" / "j.jsonl"
     setting = f"hydra.sweeper.storage='{storage}'"
@@ -284,7 +302,7 @@ def test_a_search_that_never_asks_the_gaussian_process_says_so(tmp_path, capsys)
         ([X, "hydra.sweeper.n_trials=0"], r"n_trials to be an integer of at least 1, but got 0"),
         ([X, "hydra.sweeper.n_jobs=0"], "hydra.sweeper.n_jobs"),
         ([X, "hydra.sweeper.n_initial=0"], "n_initial"),
-        ([X, "hydra.sweeper.direction=up"], "direction.*up"),
+        ([X, "hydra.sweeper.direction=up"], r"hydra\.sweeper\.direction to be max.*got 'up'"),
         ([X, "hydra.sweeper.max_failure_rate=2"], r"max_failure_rate to be in \[0, 1\], but got 2"),
         ([X, "hydra.sweeper.typo=1"], "typo"),
         (["x=interval(0"], "interval"),
