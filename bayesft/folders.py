@@ -10,7 +10,7 @@ from pathlib import Path
 from bayesft.errors import SettingError
 
 
-def make_writable(folder: Path, setting: str) -> None:
+def make_writable(folder: Path, setting: str, value: str = "<folder>") -> None:
     """Make `folder` if it is not there, and see that it can be written to.
 
     Asked before hours of training, not after.
@@ -18,6 +18,7 @@ def make_writable(folder: Path, setting: str) -> None:
     Args:
         folder: to write to.
         setting: how a person chooses another.
+        value: what that setting is set to.
 
     Raises:
         SettingError: it cannot be made or written to.
@@ -29,7 +30,7 @@ def make_writable(folder: Path, setting: str) -> None:
     except OSError as error:
         raise SettingError(
             f"The folder {folder} cannot be written to ({error.strerror or error}). Choose "
-            f"another: {setting}=<folder>."
+            f"another: {setting}={value}."
         ) from error
 
 

@@ -27,7 +27,7 @@ ratio: medians of few seeds say less than they seem to. Last it prints how long 
 thinks about one suggestion after 100 trials, in 8 and in 50 dimensions.
 
 With `--json` each run is written down as it ends, and one that is there already is not
-repeated.
+repeated, whatever code made it: take a new file for new code.
 """
 
 import argparse

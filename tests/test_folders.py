@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bayesft.errors import SettingError
-from bayesft.folders import make_writable
+from bayesft.folders import at_once, make_writable
 
 
 def test_it_is_made_and_left_empty_however_many_ask(tmp_path):
@@ -19,3 +19,22 @@ def test_what_cannot_be_a_folder_is_named_with_its_setting(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SettingError, match=r"file/x cannot be written.*hydra.sweep.dir=<folder>"):
         make_writable(tmp_path / "file" / "x", "hydra.sweep.dir")
+    with pytest.raises(SettingError, match="storage=<file>"):
+        make_writable(tmp_path / "file", "hydra.sweeper.storage", "<file>")
+
+
+def test_a_file_is_there_at_once_or_as_it_was(tmp_path):
+    path = tmp_path / "a.json"
+    with at_once(path) as temporary:
+        temporary.write_text("1")
+        assert not path.exists()
+
+    def full():
+        with at_once(path) as temporary:
+            temporary.write_text("half of")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        full()
+    assert path.read_text() == "1"
+    assert list(tmp_path.iterdir()) == [path]

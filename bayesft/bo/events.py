@@ -157,7 +157,7 @@ def parse(data: bytes, path: Path) -> tuple[dict[str, Any], dict[int, Trial], in
     if complete < len(data):
         warnings.warn(
             f"{path}: the last line is incomplete; its {len(data) - complete} bytes "
-            "were left out. What they would have recorded is lost.",
+            "were left out. If they said how a trial ended, it counts as running.",
             JournalWarning,
             stacklevel=3,
         )

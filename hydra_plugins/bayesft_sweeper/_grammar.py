@@ -118,6 +118,10 @@ def _dimension(key: str, override: Override) -> Dimension:
 
 def _searchable(key: str, override: Override) -> Dimension:
     sweep = override.value()
+    if isinstance(sweep, (IntervalSweep, RangeSweep)) and (other := sweep.tags - {"log"}):
+        raise SweepError(
+            f"{override.input_line}: expected the tag log or none, but got {', '.join(other)}."
+        )
     if isinstance(sweep, IntervalSweep):
         kind = Integer if isinstance(sweep.start, int) and isinstance(sweep.end, int) else Real
         return kind(sweep.start, sweep.end, log="log" in sweep.tags)

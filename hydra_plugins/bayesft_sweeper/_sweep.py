@@ -114,25 +114,30 @@ class Search:
         parser = OverridesParser.create(config_loader=self.loader)
         params = OmegaConf.to_container(OmegaConf.create(settings["params"] or {}))
         self.request: Request = parse_request(arguments, params, parser)
+        self.layout, start = self._lay_out(settings)
+        self._check_configs(start)
+        self.study = self._load_study(settings, start)
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
+        )
+
+    def _lay_out(self, settings: Mapping[str, Any]) -> tuple[Layout, list[dict[str, Any]]]:
+        """Return what is searched, and the first points."""
         composed = self._compose(self.request.fixed)
         with open_dict(composed):
             composed.hydra.runtime.output_dir = str(self.folder)
         vectors = OmegaConf.to_container(OmegaConf.create(settings["vectors"] or {}))
         with _hydra_config(composed):
-            self.layout: Layout = lay_out(self.request, vectors, composed)
-            start = self.layout.start(composed)
-        # A key or a choice that does not exist is told before any job.
-        groups = [key for key, each in self.layout.scalars.items() if self._is_group(key, each)]
-        for point in self.layout.samples(start[0], groups) if start else ():
-            self._compose([*self.request.fixed, *self.layout.overrides(point)])
-        if self.warm_start:
-            self._compose([*self.request.fixed, _taken_up(self.folder)])
+            layout = lay_out(self.request, vectors, composed)
+            return layout, layout.start(composed)
+
+    def _load_study(self, settings: Mapping[str, Any], start: list[dict[str, Any]]) -> Study:
         space = Space(self.layout.dimensions)
         storage = settings.get("storage")
         path = Path(storage) if storage else self.folder / JOURNAL
         make_writable(self.folder, "hydra.sweep.dir")
-        make_writable(path.parent, "hydra.sweeper.storage")
-        self.study = Study.load(
+        make_writable(path.parent, "hydra.sweeper.storage", "<file>")
+        return Study.load(
             path,
             space,
             direction=direction(settings),
@@ -144,9 +149,22 @@ class Search:
             constraints=self.constraints,
             heartbeat=seconds(settings, "heartbeat"),
         )
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
-        )
+
+    def _check_configs(self, start: Sequence[dict[str, Any]]) -> None:
+        """Tell before any job of a key, or a choice of a config group, that does not exist."""
+        groups = [key for key, each in self.layout.scalars.items() if self._is_group(key, each)]
+        for point in self.layout.samples(start[0], groups) if start else ():
+            self._compose([*self.request.fixed, *self.layout.overrides(point)])
+        if not self.warm_start:
+            return
+        try:
+            self._compose([*self.request.fixed, _taken_up(self.folder)])
+        except HydraException as error:
+            raise SweepError(
+                "hydra.sweeper.warm_start gives each job the folder of an earlier one as "
+                "warm_start.folder, a key that the application has to have and to start from, but "
+                f"its config has none: {reason_of(error)}"
+            ) from error
 
     def run(self) -> list[Sequence[JobReturn]]:
         """Run what is missing of `n_trials`, tell the best, and return the jobs."""
@@ -159,7 +177,8 @@ class Search:
                 if ended := self.study.ended():
                     path = self.study.journal.path
                     log.info("Going on with %s: %d trials are done", path, len(ended))
-                self._check_failures()
+                if not self._is_done():
+                    self._check_failures()
             self._warn_if_never_asked()
             waits = False
             while not self._is_done():

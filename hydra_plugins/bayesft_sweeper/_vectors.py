@@ -5,14 +5,16 @@ element and written as a whole. Its length and its elements' names come from the
 composed config.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
+from bayesft.bo import SpaceError
 from bayesft.bo.space import Dimension, Real
+from bayesft.errors import reason_of
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, as_override, as_text
 
@@ -91,6 +93,8 @@ def lay_out(request: Request, vectors: Mapping[str, Any], cfg: DictConfig) -> La
     Raises:
         SweepError: a vector's settings are incomplete.
     """
+    if not isinstance(vectors, Mapping):
+        raise SweepError(f"Expected hydra.sweeper.vectors to be a mapping, but got {vectors}.")
     found, scalars = [], dict(request.swept)
     for key, settings in vectors.items():
         if key in request.fixed_keys:
@@ -104,16 +108,33 @@ def lay_out(request: Request, vectors: Mapping[str, Any], cfg: DictConfig) -> La
     return Layout(tuple(vector for vector in found if vector.elements), scalars)
 
 
-def _vector(key: str, settings: Mapping[str, Any], bounds: Real | None, cfg: DictConfig) -> Vector:
+def _vector(key: str, settings: Any, bounds: Real | None, cfg: DictConfig) -> Vector:
+    if not isinstance(settings, Mapping):
+        raise _wrong(key, "a mapping with names, low and high", settings)
+    for needed in ("names", "low", "high"):
+        if needed not in settings:
+            raise SweepError(
+                f"hydra.sweeper.vectors: {key} needs names, low and high, but has no {needed!r}."
+            )
+    if unknown := sorted(set(settings) - {"names", "low", "high", "start"}):
+        raise _wrong(key, "names, low, high and start", ", ".join(unknown))
     try:
-        names = get_method(settings["names"])(cfg)
+        names = get_method(settings["names"])
+    except Exception as error:  # Whatever importing it raises.
+        raise _wrong(key, "names to be the path of a function", reason_of(error)) from error
+    try:
         real = bounds or Real(float(settings["low"]), float(settings["high"]))
-    except KeyError as error:
-        raise SweepError(
-            f"hydra.sweeper.vectors: {key} needs names, low and high, but has no {error}."
-        ) from error
-    start: Sequence[float] = settings.get("start") or ()
-    return Vector(key, {f"{key}[{name}]": real for name in names}, tuple(map(float, start)))
+        start = tuple(map(float, settings.get("start") or ()))
+    except (TypeError, ValueError, SpaceError) as error:
+        raise _wrong(key, "numbers low < high and a list start", reason_of(error)) from error
+    elements = list(names(cfg))
+    if len(set(elements)) < len(elements):
+        raise _wrong(key, "names that differ", ", ".join(map(str, elements)))
+    return Vector(key, {f"{key}[{name}]": real for name in elements}, start)
+
+
+def _wrong(key: str, expected: str, got: Any) -> SweepError:
+    return SweepError(f"hydra.sweeper.vectors: {key}: expected {expected}, but got {got}.")
 
 
 def _default(key: str, dimension: Dimension, cfg: DictConfig) -> Any:

@@ -3,10 +3,11 @@
 Everything heavy waits in `_sweep`, which is imported when a sweep begins.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -60,6 +61,12 @@ class BayesFTSweeper(Sweeper):
     """Searches by Bayesian optimisation; see `BayesFTSweeperConf` for the settings."""
 
     def __init__(self, **settings: Any) -> None:
+        known = {field.name for field in fields(BayesFTSweeperConf)}
+        if unknown := sorted(set(settings) - known):
+            raise HydraException(
+                f"Expected under hydra.sweeper {', '.join(sorted(known - {'_target_'}))}, but got "
+                f"{', '.join(unknown)}."
+            )
         self.settings = settings
 
     def setup(

@@ -99,6 +99,7 @@ def test_an_added_key_can_be_swept(key):
         (["x=interval(0"], "interval"),
         (["a.x=interval(1,0)"], r"a\.x=interval\(1,0\): Expected `low` to be below `high`"),
         (["x=tag(log,interval(0,1))"], r"x=tag\(log,interval\(0,1\)\): .*log"),
+        (["x=tag(Log,interval(1,2))"], "expected the tag log or none, but got Log"),
         (["x=choice(a,a)"], r"x=choice\(a,a\): .*"),
         (["x=range(1,2)"], r"x=range\(1,2\): .*"),
     ],

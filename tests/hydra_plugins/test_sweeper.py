@@ -305,6 +305,8 @@ def test_a_search_that_never_asks_the_gaussian_process_says_so(tmp_path, capsys)
         ([X, "hydra.sweeper.direction=up"], r"hydra\.sweeper\.direction to be max.*got 'up'"),
         ([X, "hydra.sweeper.max_failure_rate=2"], r"max_failure_rate to be in \[0, 1\], but got 2"),
         ([X, "hydra.sweeper.typo=1"], "typo"),
+        ([X, "+hydra.sweeper.typo=1"], "Expected under hydra.sweeper .*n_trials.*, but got typo"),
+        ([X, "hydra.sweeper.warm_start=true"], "hydra.sweeper.warm_start gives each job"),
         (["x=interval(0"], "interval"),
         (["x=interval(1,0)"], "x"),
         (["x=tag(log,interval(0,1))"], "log"),

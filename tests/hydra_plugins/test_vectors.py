@@ -100,3 +100,29 @@ def test_incomplete_settings_are_named(missing):
     settings = {key: value for key, value in VECTORS["rates"].items() if key != missing}
     with pytest.raises(SweepError, match=f"needs names, low and high, but has no '{missing}'"):
         layout(vectors={"rates": settings})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"low": "a"}, "rates: expected numbers low < high and a list start, but got .*'a'"),
+        ({"low": 2.0}, "rates: expected numbers low < high"),
+        ({"start": 5}, "rates: expected numbers low < high and a list start"),
+        ({"strat": [0.1]}, "rates: expected names, low, high and start, but got strat"),
+        ({"names": "nowhere.names"}, "rates: expected names to be the path of a function.*nowhere"),
+        ({"names": "tests.hydra_plugins.test_vectors.twice"}, "rates: expected names that differ"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(change, message):
+    with pytest.raises(SweepError, match=message):
+        layout(vectors={"rates": {**VECTORS["rates"], **change}})
+
+
+@pytest.mark.parametrize("vectors", [[1, 2], {"rates": 3}])
+def test_what_is_no_mapping_is_told(vectors):
+    with pytest.raises(SweepError, match=r"hydra.sweeper.vectors.* mapping.* but got"):
+        layout(vectors=vectors)
+
+
+def twice(cfg):
+    return ["a", "b", "a"]
