@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-# How far below the best a value may lie, in distances of the best to the lower quartile.
-# Of 20 normal values that is about 4 standard deviations below their mean.
+# How far below the best a value may lie, in units of what usual values differ by from it.
 REACH = 3.0
+# The first trials are spread over the space, and no search has drawn them together yet.
+SPREAD = 5
 
 
 def winsorized(scores: Sequence[float]) -> list[float]:
@@ -12,19 +13,25 @@ def winsorized(scores: Sequence[float]) -> list[float]:
 
     How much worse than useless one is says nothing of where the best is, and beside a
     diverged loss of 1e6 all losses of trainings that went well look the same. Those below the
-    limit become equal; all others stay. Of fewer than 5 scores none is changed.
+    limit become equal; all others stay. Of fewer than `SPREAD` scores none is changed.
+
+    The limit is `REACH` times as far below the best as the lower quartile, or as the median of
+    the first `SPREAD` scores if that is lower: late in a search most trials lie near the best,
+    and what is worse than these is no outlier.
 
     Source: winsorising (J. W. Tukey, "The Future of Data Analysis", Annals of Mathematical
     Statistics 1962), of one side, with a limit of our own.
 
     Args:
-        scores: at least one, finite.
+        scores: in the order in which they were tried; finite.
     """
-    ordered = sorted(scores)
-    best, quartile = ordered[-1], ordered[(len(ordered) - 1) // 4]
-    reach = best - quartile
-    # What differs by rounding alone, such as scores of 1 that nearly all have, sets no scale.
-    if reach <= 1e-9 * max(abs(best), abs(quartile)):
+    if len(scores) < SPREAD:
         return list(scores)
-    limit = best - REACH * reach
+    best = max(scores)
+    quartile = sorted(scores)[(len(scores) - 1) // 4]
+    usual = min(quartile, sorted(scores[:SPREAD])[SPREAD // 2])
+    # What differs by rounding alone, such as scores of 1 that nearly all have, sets no scale.
+    if best - usual <= 1e-9 * max(abs(best), abs(usual)):
+        return list(scores)
+    limit = best - REACH * (best - usual)
     return [max(score, limit) for score in scores]

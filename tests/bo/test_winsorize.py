@@ -19,10 +19,18 @@ def _loss(lr, decay):
 
 
 def test_only_what_is_far_below_most_is_raised_and_to_one_limit():
-    scores = [1.0, 0.9, -1e6, 0.8, 0.6, 0.7, -50.0, 0.95, 0.65]
-    # 0.6 is the lower quartile of the nine.
+    scores = [0.9, -1e6, 0.8, 0.7, 1.0, 0.6, -50.0, 0.95, 0.65]
+    # 0.6 is the lower quartile of the nine, 0.8 the median of the first five.
     limit = 1.0 - REACH * (1.0 - 0.6)
     assert winsorized(scores) == [max(score, limit) for score in scores]
+    assert winsorized(scores[:4]) == scores[:4]
+
+
+def test_what_is_far_from_where_a_search_ends_is_no_outlier():
+    scores = [0.4, 0.9, 0.2, 0.8, 0.1, *(1.0 - n / 1000 for n in range(40))]
+    # The median of the first five is 0.4.
+    assert 1.0 - REACH * (1.0 - 0.4) < min(scores)
+    assert winsorized(scores) == scores
 
 
 @pytest.mark.parametrize(
