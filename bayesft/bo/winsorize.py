@@ -2,25 +2,26 @@
 
 from collections.abc import Sequence
 
-# How far below the best a value may lie, in units of what usual values differ by from it.
-REACH = 3.0
+# In units of what usual values differ by from the best: beyond the first, a value is an outlier;
+# it is drawn up to the worst of the others, but not nearer than the second.
+OUTLIER, REACH = 30.0, 3.0
 # The first trials are spread over the space, and no search has drawn them together yet.
 SPREAD = 5
 
 
 def winsorized(scores: Sequence[float]) -> list[float]:
-    """Return scores, the larger the better, with those far below most raised to a limit.
+    """Return scores, the larger the better, with those far below all others drawn up to them.
 
     How much worse than useless one is says nothing of where the best is, and beside a
-    diverged loss of 1e6 all losses of trainings that went well look the same. Those below the
-    limit become equal; all others stay. Of fewer than `SPREAD` scores none is changed.
+    diverged loss of 1e6 all losses of trainings that went well look the same. Outliers become
+    equal; all others stay. Of fewer than `SPREAD` scores none is changed.
 
-    The limit is `REACH` times as far below the best as the lower quartile, or as the median of
-    the first `SPREAD` scores if that is lower: late in a search most trials lie near the best,
-    and what is worse than these is no outlier.
+    An outlier is `OUTLIER` times as far below the best as the lower quartile, or as the median
+    of the first `SPREAD` scores if that is lower: late in a search most trials lie near the
+    best, and what is far from these is no outlier yet.
 
     Source: winsorising (J. W. Tukey, "The Future of Data Analysis", Annals of Mathematical
-    Statistics 1962), of one side, with a limit of our own.
+    Statistics 1962), of one side, with limits of our own.
 
     Args:
         scores: in the order in which they were tried; finite.
@@ -33,5 +34,6 @@ def winsorized(scores: Sequence[float]) -> list[float]:
     # What differs by rounding alone, such as scores of 1 that nearly all have, sets no scale.
     if best - usual <= 1e-9 * max(abs(best), abs(usual)):
         return list(scores)
-    limit = best - REACH * (best - usual)
+    worst = min(score for score in scores if score >= best - OUTLIER * (best - usual))
+    limit = min(worst, best - REACH * (best - usual))
     return [max(score, limit) for score in scores]

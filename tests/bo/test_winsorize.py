@@ -18,19 +18,24 @@ def _loss(lr, decay):
     return 0.2 * exponent**2 + 0.5 * (decay - 0.4) ** 2 + diverged
 
 
-def test_only_what_is_far_below_most_is_raised_and_to_one_limit():
+def test_only_what_is_far_below_all_others_is_drawn_up_to_them():
     scores = [0.9, -1e6, 0.8, 0.7, 1.0, 0.6, -50.0, 0.95, 0.65]
-    # 0.6 is the lower quartile of the nine, 0.8 the median of the first five.
+    # 0.6 is the lower quartile of the nine, 0.8 the median of the first five. Two outliers,
+    # drawn up to no nearer than `REACH`.
     limit = 1.0 - REACH * (1.0 - 0.6)
     assert winsorized(scores) == [max(score, limit) for score in scores]
+    # -5 is no outlier, and the limit of what is worse.
+    scores += [-5.0, 0.96, 0.97, 0.98]
+    assert winsorized(scores) == [max(score, -5.0) for score in scores]
     assert winsorized(scores[:4]) == scores[:4]
 
 
 def test_what_is_far_from_where_a_search_ends_is_no_outlier():
     scores = [0.4, 0.9, 0.2, 0.8, 0.1, *(1.0 - n / 1000 for n in range(40))]
     # The median of the first five is 0.4.
-    assert min(scores) > 1.0 - REACH * (1.0 - 0.4)
     assert winsorized(scores) == scores
+    assert winsorized(scores[5:]) == scores[5:]
+    assert winsorized([*scores, -30.0])[-1] == 1.0 - REACH * (1.0 - 0.4)
 
 
 @pytest.mark.parametrize(
