@@ -79,8 +79,8 @@ class Belief:
     def winsorized(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return the trials with the values that the surrogate is fitted to.
 
-        Those far worse than most are raised to a limit (see `winsorized`), but where values
-        change: there the first ones are worse than most, and tell of the trend.
+        Those far worse than all others are drawn up to them (see `winsorize.winsorized`), but
+        not where values change: there the first ones are the worst, and tell of the trend.
         """
         if self.changing:
             return list(trials)
@@ -94,8 +94,7 @@ class Belief:
     def fitted(self, trials: Sequence[Trial]) -> tuple[Surrogate, ...]:
         """Fit to trials that have ended, once for as long as these stay the same.
 
-        A finished one has its value, or the limit of those far worse than most; a failed one
-        has the worst of these.
+        A finished one has the value that `winsorized` gives it, a failed one the worst of these.
 
         Returns:
             The surrogate of the value, then those of the constraints' slacks.

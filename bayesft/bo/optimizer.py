@@ -35,9 +35,9 @@ class Optimizer:
     `n_initial`, then those where a Gaussian process expects to improve.
 
     A failed trial enters the Gaussian process with the worst finished value, so
-    that the search leaves its surroundings; one far worse than most with a limit (see
-    `winsorize.winsorized`), so that a diverged loss hides nothing; a running one as
-    pending, so that no two trials of a batch look at the same place. `ask(4)` asks the
+    that the search leaves its surroundings; one far worse than all others is drawn up to
+    them (see `winsorize.winsorized`), so that a diverged loss hides nothing; a running one
+    enters as pending, so that no two trials of a batch look at the same place. `ask(4)` asks the
     same four points as four times `ask()`.
 
     Values may have long tails, or their top be a small part of the space: once there are

@@ -25,13 +25,7 @@ from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
 from hydra_plugins.bayesft_sweeper._jobs import Job, launch
 from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask
-from hydra_plugins.bayesft_sweeper._settings import (
-    count,
-    direction,
-    initial,
-    rate,
-    seconds,
-)
+from hydra_plugins.bayesft_sweeper._settings import count, direction, initial, rate, seconds
 from hydra_plugins.bayesft_sweeper._stopping import Stopping
 from hydra_plugins.bayesft_sweeper._study import Study
 from hydra_plugins.bayesft_sweeper._told import (

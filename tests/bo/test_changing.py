@@ -105,8 +105,10 @@ def test_asking_does_not_depend_on_the_questions_before():
 
 def test_the_insight_has_the_progress_as_a_dimension():
     optimizer = searched(0, changing=True)
-    names = [influence.name for influence in optimizer.insight().influences]
-    assert sorted(names) == ["progress", "x", "y"]
+    insight = optimizer.insight()
+    assert sorted(influence.name for influence in insight.influences) == ["progress", "x", "y"]
+    # Three length scales, variance, noise and mean, and the trend's length scale and variance.
+    assert insight.parameters == 8
 
 
 def test_progress_where_it_is_needed_and_nowhere_else():

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from botorch.exceptions.errors import ModelFittingError
 from scipy import stats
 
 from bayesft.bo import Optimizer, Real, Space, Trial
+from bayesft.bo import surrogate as module
 from bayesft.bo.improvement import LogNoisyImprovement
 from bayesft.bo.likelihood import loss_and_gradient
 from bayesft.bo.surrogate import WARPABLE, ExactMarginalLogLikelihood, fit, posterior
@@ -141,6 +143,22 @@ def test_equal_values_and_few_ones_are_not_warped(values):
     n = len(values)
     surrogate = fit(sobol(n, 2), values, torch.full((n,), NAN), warpable=True)
     assert surrogate.units.power == 1
+
+
+def test_a_fit_whose_warp_fails_goes_without_it(monkeypatch):
+    build = module._model
+
+    def fails(*arguments, warpable, **settings):
+        if warpable:
+            raise ModelFittingError("no warp today")
+        return build(*arguments, warpable=warpable, **settings)
+
+    rows, stderrs = sobol(20, 2), torch.full((20,), 0.01)
+    expected = posterior(fit(rows, _hill(rows), stderrs), rows)[0]
+    monkeypatch.setattr(module, "_model", fails)
+    surrogate = fit(rows, _hill(rows), stderrs, warpable=True)
+    assert surrogate.units.power == 1
+    assert torch.equal(posterior(surrogate, rows)[0], expected)
 
 
 def test_the_expected_improvement_is_in_the_values_units():

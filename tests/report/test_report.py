@@ -17,7 +17,7 @@ from bayesft.report import (
     insight_lines,
 )
 from bayesft.report.insights import short_name
-from bayesft.report.tables import add_mean_row
+from bayesft.report.tables import add_mean_row, short_number
 from bayesft.robustness import Curve, CurvePoint, Difference
 
 
@@ -143,3 +143,12 @@ def test_a_figure_has_a_panel_for_each_dimension_and_one_for_the_fit(tmp_path, s
 )
 def test_a_short_name(name, short):
     assert short_name(name) == short
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(0.0, "0.0000"), (0.67951, "0.6795"), (-12.5, "-12.5000"), (1.2345e-5, "1.23e-05"),
+     (-1e300, "-1e+300")],
+)  # fmt: skip
+def test_a_number_keeps_digits_whatever_its_size(number, shown):
+    assert short_number(number) == shown
