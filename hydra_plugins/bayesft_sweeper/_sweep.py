@@ -2,27 +2,24 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from bayesft.bo import JOURNAL, Categorical, Constraint, Dimension, Space, Trial
+from bayesft.bo import JOURNAL, Constraint, Space, Trial
 from bayesft.errors import BayesFTError, reason_of
 from bayesft.folders import make_writable
 from bayesft.report.learnt import look, tell
 from bayesft.report.results import RESULTS, write_results
 from bayesft.report.tables import short_number
+from hydra_plugins.bayesft_sweeper._configs import Configs
 from hydra_plugins.bayesft_sweeper._errors import SweepError
-from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
 from hydra_plugins.bayesft_sweeper._jobs import Job, launch
 from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask
 from hydra_plugins.bayesft_sweeper._settings import count, direction, initial, rate, seconds
@@ -35,7 +32,6 @@ from hydra_plugins.bayesft_sweeper._told import (
     violation_of,
     warm_start_line,
 )
-from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
 
 log = logging.getLogger("bayesft.search")
 
@@ -102,30 +98,16 @@ class Search:
         self.stopping = Stopping.from_settings(settings)
         self.stopped: str | None = None
         self.constraints = [Constraint.parse(text) for text in settings.get("constraints") or []]
-        self.loader = hydra_context.config_loader
         self.config = config
-        self.folder = Path(str(config.hydra.sweep.dir))
-        parser = OverridesParser.create(config_loader=self.loader)
-        params = OmegaConf.to_container(OmegaConf.create(settings["params"] or {}))
-        self.request: Request = parse_request(arguments, params, parser)
-        self.layout, start = self._lay_out(settings)
-        self._check_configs(start)
-        self.study = self._load_study(settings, start)
+        self.configs = Configs(arguments, settings, hydra_context.config_loader, config)
+        self.folder = self.configs.folder
+        self.layout = self.configs.layout
+        self.study = self._load_study(settings)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=RecordedTask(task_function), config=config
         )
 
-    def _lay_out(self, settings: Mapping[str, Any]) -> tuple[Layout, list[dict[str, Any]]]:
-        """Return what is searched, and the first points."""
-        composed = self._compose(self.request.fixed)
-        with open_dict(composed):
-            composed.hydra.runtime.output_dir = str(self.folder)
-        vectors = OmegaConf.to_container(OmegaConf.create(settings["vectors"] or {}))
-        with _hydra_config(composed):
-            layout = lay_out(self.request, vectors, composed)
-            return layout, layout.start(composed)
-
-    def _load_study(self, settings: Mapping[str, Any], start: list[dict[str, Any]]) -> Study:
+    def _load_study(self, settings: Mapping[str, Any]) -> Study:
         space = Space(self.layout.dimensions)
         storage = settings.get("storage")
         path = Path(storage) if storage else self.folder / JOURNAL
@@ -138,27 +120,11 @@ class Search:
             n_initial=initial(settings),
             said=settings["n_initial"] is not None,
             seed=settings["seed"],
-            start=start,
-            fixed=self.request.fixed,
+            start=self.configs.start,
+            fixed=self.configs.request.fixed,
             constraints=self.constraints,
             heartbeat=seconds(settings, "heartbeat"),
         )
-
-    def _check_configs(self, start: Sequence[dict[str, Any]]) -> None:
-        """Tell before any job of a key, or a choice of a config group, that does not exist."""
-        groups = [key for key, each in self.layout.scalars.items() if self._is_group(key, each)]
-        for point in self.layout.samples(start[0], groups) if start else ():
-            self._compose([*self.request.fixed, *self.layout.overrides(point)])
-        if not self.warm_start:
-            return
-        try:
-            self._compose([*self.request.fixed, _taken_up(self.folder)])
-        except HydraException as error:
-            raise SweepError(
-                "hydra.sweeper.warm_start gives each job the folder of an earlier one as "
-                "warm_start.folder, a key that the application has to have and to start from, but "
-                f"its config has none: {reason_of(error)}"
-            ) from error
 
     def run(self) -> list[Sequence[JobReturn]]:
         """Run what is missing of `n_trials`, tell the best, and return the jobs."""
@@ -334,48 +300,6 @@ class Search:
         )
         return best
 
-    def _overrides(self, trial: Trial) -> list[str]:
-        overrides = [*self.request.fixed, *self.layout.overrides(trial.params)]
-        if trial.source is None:
-            return overrides
-        source = next(each for each in self.study.trials if each.number == trial.source)
-        return [*overrides, _taken_up(self.folder / source.folder)]
-
-    def _is_group(self, key: str, dimension: Dimension) -> bool:
-        """Whether a swept key chooses config files."""
-        group = key.lstrip("+").split("@")[0]
-        chosen = isinstance(dimension, Categorical)
-        return chosen and bool(self.loader.get_group_options(group))
-
-    def _compose(self, overrides: Sequence[str]) -> DictConfig:
-        """Return the config of a job; raises Hydra's own error if it cannot be composed."""
-        return self.loader.load_sweep_config(self.config, list(overrides))
-
     def _job(self, trial: Trial) -> Job:
-        """Return what runs a trial; raises Hydra's own error if its config cannot be composed."""
-        overrides, number = self._overrides(trial), trial.job or 0
-        config = self._compose(overrides)
-        with open_dict(config):
-            config.hydra.job.id = number
-            config.hydra.job.num = number
-        subdir = str(config.hydra.sweep.subdir)
-        told = tuple(config.hydra.overrides.task)
-        return Job(trial, number, tuple(overrides), told, self.folder, subdir)
-
-
-def _taken_up(folder: Path) -> str:
-    """Return the override that has a job start from the weights in `folder`."""
-    path = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    return f"warm_start.folder='{path}'"
-
-
-@contextmanager
-def _hydra_config(config: DictConfig) -> Iterator[None]:
-    """Let `config` resolve what it says of Hydra (`${hydra:...}`), as inside a job."""
-    instance = HydraConfig.instance()
-    before = instance.cfg
-    instance.set_config(config)
-    try:
-        yield
-    finally:
-        instance.cfg = before
+        source = next((each for each in self.study.trials if each.number == trial.source), None)
+        return self.configs.job(trial, source)

@@ -1,0 +1,124 @@
+"""What Hydra composes: the config that a search begins from, and that of each job."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from bayesft.bo import Categorical, Dimension, Trial
+from bayesft.errors import reason_of
+from hydra_plugins.bayesft_sweeper._errors import SweepError
+from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
+from hydra_plugins.bayesft_sweeper._jobs import Job
+from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
+
+
+class Configs:
+    """From what was typed to what is searched, and from a trial to its job.
+
+    Args:
+        arguments: the overrides that were typed.
+        settings: those of `BayesFTSweeperConf`.
+        loader: Hydra's.
+        config: of the sweep.
+
+    Attributes:
+        folder: of the sweep.
+        request: what the user asked for.
+        layout: what is searched.
+        start: the first points.
+
+    Raises:
+        SweepError: what was asked for cannot be searched.
+        HydraException: a config cannot be composed.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        settings: Mapping[str, Any],
+        loader: ConfigLoader,
+        config: DictConfig,
+    ) -> None:
+        self._loader, self._config = loader, config
+        self.folder = Path(str(config.hydra.sweep.dir))
+        parser = OverridesParser.create(config_loader=loader)
+        params = OmegaConf.to_container(OmegaConf.create(settings["params"] or {}))
+        self.request: Request = parse_request(arguments, params, parser)
+        composed = self._compose(self.request.fixed)
+        with open_dict(composed):
+            composed.hydra.runtime.output_dir = str(self.folder)
+        vectors = OmegaConf.to_container(OmegaConf.create(settings["vectors"] or {}))
+        with _hydra_config(composed):
+            self.layout: Layout = lay_out(self.request, vectors, composed)
+            self.start = self.layout.start(composed)
+        self._check_choices()
+        if settings["warm_start"]:
+            self._check_warm_start()
+
+    def job(self, trial: Trial, source: Trial | None) -> Job:
+        """Return what runs a trial, which takes up `source` if there is one.
+
+        Raises:
+            HydraException: its config cannot be composed.
+        """
+        overrides = [*self.request.fixed, *self.layout.overrides(trial.params)]
+        if source is not None:
+            overrides.append(_taken_up(self.folder / source.folder))
+        number = trial.job or 0
+        config = self._compose(overrides)
+        with open_dict(config):
+            config.hydra.job.id = number
+            config.hydra.job.num = number
+        subdir = str(config.hydra.sweep.subdir)
+        told = tuple(config.hydra.overrides.task)
+        return Job(trial, number, tuple(overrides), told, self.folder, subdir)
+
+    def _check_choices(self) -> None:
+        """Tell before any job of a key, or a choice of a config group, that does not exist."""
+        groups = [key for key, each in self.layout.scalars.items() if self._is_group(key, each)]
+        for point in self.layout.samples(self.start[0], groups) if self.start else ():
+            self._compose([*self.request.fixed, *self.layout.overrides(point)])
+
+    def _check_warm_start(self) -> None:
+        try:
+            self._compose([*self.request.fixed, _taken_up(self.folder)])
+        except HydraException as error:
+            raise SweepError(
+                "hydra.sweeper.warm_start gives each job the folder of an earlier one as "
+                "warm_start.folder, a key that the application has to have and to start from, but "
+                f"its config has none: {reason_of(error)}"
+            ) from error
+
+    def _is_group(self, key: str, dimension: Dimension) -> bool:
+        """Whether a swept key chooses config files."""
+        group = key.lstrip("+").split("@")[0]
+        chosen = isinstance(dimension, Categorical)
+        return chosen and bool(self._loader.get_group_options(group))
+
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        return self._loader.load_sweep_config(self._config, list(overrides))
+
+
+def _taken_up(folder: Path) -> str:
+    """Return the override that has a job start from the weights in `folder`."""
+    path = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    return f"warm_start.folder='{path}'"
+
+
+@contextmanager
+def _hydra_config(config: DictConfig) -> Iterator[None]:
+    """Let `config` resolve what it says of Hydra (`${hydra:...}`), as inside a job."""
+    instance = HydraConfig.instance()
+    before = instance.cfg
+    instance.set_config(config)
+    try:
+        yield
+    finally:
+        instance.cfg = before
