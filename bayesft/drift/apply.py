@@ -29,10 +29,11 @@ class DriftingWeights:
     come back with another last bit.
 
     Of a small network the draws are computed several at a time, as rows of all weights,
-    and a chip's codes are made once for all sigmas. A large one, of more than `LARGE`
-    numbers, is *streamed*: the codes come in windows, anew for each sigma, and what
-    drifted goes straight to where the network looks. So there are the clean
-    weights, the drifted ones, and little else. The numbers are the same either way.
+    and a chip's codes are made once for all sigmas; the network looks at one row, to which
+    the others are copied. A large one, of more than `LARGE` numbers, is *streamed*: the
+    codes come in windows, anew for each sigma, and what drifted goes straight to where the
+    network looks. So there are the clean weights, the drifted ones, and little else. The
+    numbers are the same either way.
 
     Example:
         >>> with DriftingWeights(model, LogNormalDrift()) as weights:
@@ -61,6 +62,8 @@ class DriftingWeights:
         self._parameters = list(parameters.values())
         self._clean = [parameter.data for parameter in self._parameters]
         self._sizes = [clean.numel() for clean in self._clean]
+        # As tuples, which PyTorch reads in half the time of its own kind.
+        self._shapes = [tuple(clean.shape) for clean in self._clean]
         self.count = sum(self._sizes)
         self.streamed = self.count > LARGE
         types = {clean.dtype for clean in self._clean}
@@ -72,14 +75,16 @@ class DriftingWeights:
         self._width = -(-self.count // _ALIGNED) * _ALIGNED
         if not self.streamed:
             space = self._clean[0].new_zeros(self._width - self.count)
-            self._row = torch.cat([*(clean.reshape(-1) for clean in self._clean), space])
+            self._row = torch.cat([*(clean.flatten() for clean in self._clean), space])
         # New memory for each draw would cost as much as the drift.
         self._rows: Tensor | None = None
         self._codes: Tensor | None = None
-        # What the parameters look at to see each row, made when it is first seen, and of
-        # which rows.
-        self._views: dict[int, list[Tensor]] = {}
-        self._viewed: Tensor | None = None
+        # The row that is shown to the network, and what each parameter looks at: a part of
+        # it, or memory that its part is copied to. Made once: as many views for each draw
+        # would take a small network as long as its forward pass.
+        self._shown: Tensor | None = None
+        self._seen: list[Tensor] = []
+        self._copies: list[tuple[Tensor, Tensor]] = []
 
     def draws(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[None]:
         """Give the network the weights of one draw after the other. Within the context alone.
@@ -89,38 +94,42 @@ class DriftingWeights:
         if self.streamed:
             for sigma in sigmas:
                 for chip in chips:
-                    self._drift(self._own, self._reader(chip), sigma)
+                    self._drift(self._seen, self._reader(chip), sigma)
                     # A forward pass may have let them look elsewhere.
-                    self._look_at(self._own)
+                    self._look_at(self._seen)
                     yield
         else:
-            for rows in self._filled(chips, sigmas):
-                for number in range(len(rows)):
-                    self._show(rows, number)
+            shown = self._memory_to_show()
+            rows = shown[None] if len(chips) == 1 else self._memory_of_rows(len(chips))
+            for _ in self._filled(rows, chips, sigmas):
+                for row in rows:
+                    if len(chips) > 1:
+                        shown.copy_(row)
+                    self._show()
                     yield
 
     def rows(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[Tensor]:
         """Yield the drifted weights of D chips at each sigma, which the network need not have.
 
-        If it looks at rows that `draws` gave it, these may be written again.
-
         Yields:
             shape `(D, count)`, each row in the order of `names`; as it is until the
             next step.
         """
-        for rows in self._filled(chips, sigmas):
+        rows = self._memory_of_rows(len(chips))
+        for _ in self._filled(rows, chips, sigmas):
             yield rows[:, : self.count]
 
-    def _filled(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[Tensor]:
-        """Yield the same, with what lies between the rows."""
-        rows = self._memory_of_rows(len(chips))
+    def _filled(
+        self, rows: Tensor, chips: Sequence[Chip], sigmas: Sequence[float]
+    ) -> Iterator[None]:
+        """Write the drifted weights of D chips to as many rows, at one sigma after the other."""
         codes = None
         for sigma in sigmas:
             if not self._by_kernel(rows, chips, sigma):
                 if codes is None and not self.streamed:
                     codes = self._codes_of(chips)
                 self._fill(rows, chips, codes, sigma)
-            yield rows
+            yield
 
     def _by_kernel(self, rows: Tensor, chips: Sequence[Chip], sigma: float) -> bool:
         with torch.inference_mode(False), torch.no_grad():
@@ -147,43 +156,36 @@ class DriftingWeights:
         }
 
     def __enter__(self) -> "DriftingWeights":
-        # Memory for each parameter of another type than its part of a row, or of another
-        # memory format, which decides how a convolution is computed; of a large network
-        # for all.
-        # A parameter cannot look at a tensor that was made for inference alone.
-        with torch.inference_mode(False), torch.no_grad():
-            if self.streamed:
-                self._own = [torch.clone(clean) for clean in self._clean]
-                self._look_at(self._own)
-            else:
-                self._own = [
-                    None
-                    if (part.dtype, part.stride()) == (clean.dtype, clean.stride())
-                    else torch.clone(clean)
-                    for part, clean in zip(self._parts(self._row), self._clean, strict=True)
-                ]
+        if self.streamed:
+            # A parameter cannot look at a tensor that was made for inference alone.
+            with torch.inference_mode(False), torch.no_grad():
+                self._seen = [torch.clone(clean) for clean in self._clean]
+            self._look_at(self._seen)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._look_at(self._clean)
-        self._viewed, self._views = None, {}
-        del self._own
+        self._shown, self._seen, self._copies = None, [], []
 
-    def _show(self, rows: Tensor, number: int) -> None:
-        """Let the network look at a row."""
-        if self._viewed is not rows:
-            self._viewed, self._views = rows, {}
-        if number not in self._views:
-            with torch.inference_mode(False):
-                self._views[number] = self._parts(rows[number])
-        views = self._views[number]
-        with torch.no_grad():
-            for own, view in zip(self._own, views, strict=True):
-                if own is not None:
-                    own.copy_(view)
-        self._look_at(
-            [view if own is None else own for own, view in zip(self._own, views, strict=True)]
-        )
+    def _memory_to_show(self) -> Tensor:
+        if self._shown is None:
+            with torch.inference_mode(False), torch.no_grad():
+                self._shown = torch.empty_like(self._row)
+                for part, clean in zip(self._parts(self._shown), self._clean, strict=True):
+                    # Of another type, or of another memory format, which decides how a
+                    # convolution is computed.
+                    if (part.dtype, part.stride()) != (clean.dtype, clean.stride()):
+                        self._copies.append((torch.clone(clean), part))
+                        part = self._copies[-1][0]
+                    self._seen.append(part)
+        return self._shown
+
+    def _show(self) -> None:
+        """Let the network look at what the row that is shown has now."""
+        for own, part in self._copies:
+            own.copy_(part)
+        # A forward pass may have let them look elsewhere.
+        self._look_at(self._seen)
 
     def _look_at(self, tensors: Sequence[Tensor]) -> None:
         for parameter, tensor in zip(self._parameters, tensors, strict=True):
@@ -197,7 +199,10 @@ class DriftingWeights:
 
     def _parts(self, row: Tensor) -> list[Tensor]:
         parts = row[: self.count].split(self._sizes)
-        return [part.view(clean.shape) for part, clean in zip(parts, self._clean, strict=True)]
+        return [
+            part if len(shape) == 1 else part.view(shape)
+            for part, shape in zip(parts, self._shapes, strict=True)
+        ]
 
     def _reader(self, chip: Chip, made: Tensor | None = None) -> Reader:
         return Reader(chip, self.count, self.device, made=made)
@@ -209,9 +214,6 @@ class DriftingWeights:
     def _memory_of_rows(self, draws: int) -> Tensor:
         if self._rows is None or len(self._rows) != draws:
             # The old rows and codes go before the new ones come.
-            if self._viewed is not None:
-                self._look_at(self._clean)
-            self._viewed, self._views = None, {}
             self._rows = self._codes = None
             with torch.inference_mode(False):
                 self._rows = torch.empty(draws, self._width, dtype=self._type, device=self.device)

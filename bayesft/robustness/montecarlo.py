@@ -207,11 +207,14 @@ def undisturbed(model: nn.Module, device: torch.device, seed: int) -> Iterator[N
             if on_gpu:
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(seed)
-            model.eval()
+            # For a network of many modules this takes as long as a forward pass.
+            if any(training for _, training in modes):
+                model.eval()
             yield
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training != training:
+                module.training = training
 
 
 def _curve(

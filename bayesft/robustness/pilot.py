@@ -10,7 +10,7 @@ n (c + e m) seconds.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -26,6 +26,8 @@ IMAGES = 8
 # takes many at once, so that what a draw takes depends on how many there are: as many there.
 TIMED_DRAWS = 2
 TIMED_IMAGES = 64
+# The same at each sigma: so few tell it.
+TIMED_SIGMAS = 4
 MOST_IMAGES = 1024
 # Of a score that has no value per image.
 DEFAULT_IMAGES = 100
@@ -59,11 +61,12 @@ def run_pilot(
     first = _requests(sampler, sigmas, range(DRAWS), min(IMAGES, total))
     on_cpu = sampler.weights.device.type == "cpu"
     timed = TIMED_DRAWS if on_cpu else DRAWS
-    second = _requests(sampler, sigmas, range(DRAWS, DRAWS + timed), min(TIMED_IMAGES, total))
+    some = sigmas[:TIMED_SIGMAS]
+    second = _requests(sampler, some, range(DRAWS, DRAWS + timed), min(TIMED_IMAGES, total))
     # What is slow the first time is not timed.
-    sampler(first[:1] if on_cpu else first, mean_and_variance)
+    sampler(_at(sigmas[:1], first[:1] if on_cpu else first), mean_and_variance)
     if not on_cpu:
-        sampler(second)
+        sampler(_at(sigmas[:1], second))
     started = time.perf_counter()
     kept = torch.stack(sampler(first, mean_and_variance))
     middle = time.perf_counter()
@@ -72,7 +75,7 @@ def run_pilot(
 
     few, many = len(first[0].images), len(second[0].images)
     seconds_few = (middle - started) / DRAWS / len(sigmas)
-    seconds_many = (ended - middle) / timed / len(sigmas)
+    seconds_many = (ended - middle) / timed / len(some)
     image = max(0.0, seconds_many - seconds_few) / max(1, many - few)
     device, distributed = sampler.weights.device, sampler.distributed
     ratio = draws_worth(seconds_few - few * image, image)
@@ -124,6 +127,10 @@ def best_plan(between: float, within: float, *, ratio: float, target: float, tot
             best, least_time = Plan(images, math.ceil(draws)), taken
         images *= 2
     return best
+
+
+def _at(sigmas: tuple[float, ...], requests: Sequence[Request]) -> list[Request]:
+    return [replace(request, sigmas=sigmas) for request in requests]
 
 
 def _requests(

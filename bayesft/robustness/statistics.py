@@ -9,6 +9,7 @@ scores  S x K, NaN where a draw was not made at a sigma
 
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -104,18 +105,26 @@ def quantile_interval(
     How many of n scores lie below the quantile is binomial, so its tails tell between
     which two scores, in order, the quantile lies; nothing is assumed of the scores'
     distribution. An end that the number of scores cannot give is NaN: the lower one
-    of a 5 % quantile takes 72 scores. The same as `scipy.stats.quantile_test` gives,
-    in a twentieth of its time.
+    of a 5 % quantile takes 72 scores. The same as `scipy.stats.quantile_test` gives.
     """
-    # SciPy's statistics take half a second to import.
-    from scipy.stats import binom
-
     ordered = np.sort(_present(scores))
-    tail = (1 - confidence) / 2
-    below = int(binom.ppf(tail, len(ordered), level)) - 1
-    above = int(binom.isf(tail, len(ordered), level))
+    below, above = _places(len(ordered), level, (1 - confidence) / 2)
     low = float(ordered[below]) if below >= 0 else math.nan
     return low, float(ordered[above]) if above < len(ordered) else math.nan
+
+
+def _places(count: int, level: float, tail: float) -> tuple[int, int]:
+    """Return between which two places of `count` ordered scores a quantile lies.
+
+    From 0; -1 and `count` where there is no such score.
+    As `binom.ppf` and `isf` of `scipy.stats` have it, which takes a second to import.
+    """
+    from scipy.special import bdtr, bdtrc
+
+    numbers = range(count + 1)
+    below = bisect_left(numbers, tail, key=lambda k: bdtr(k, count, level))
+    above = bisect_left(numbers, -tail, key=lambda k: -bdtrc(k, count, level))
+    return below - 1, above
 
 
 def unseen(mean: float, worst: float, images: int) -> float:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bayesft.drift import Chip, LogNormalDrift, drifted
+from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, drifted
 
 
 def network() -> nn.Module:
@@ -151,4 +151,29 @@ def test_a_drift_that_looks_at_whole_weights_sees_them_whole():
         for name, weight in model.named_parameters():
             largest = before[name].abs().max()
             assert torch.equal(weight, before[name] + largest * 0.5 * normals[name]), name
+    assert same(bits(model), before)
+
+
+@pytest.mark.parametrize("chips", [1, 3])
+@pytest.mark.parametrize("form", ["plain", "channels_last", "mixed"])
+def test_a_draw_among_others_is_what_it_is_alone_and_is_seen_in_one_place(form, chips):
+    model, drift = network(), LogNormalDrift()
+    if form == "channels_last":
+        model = model.to(memory_format=torch.channels_last)
+    elif form == "mixed":
+        model[3].half()
+    chips, sigmas = [Chip(0, k) for k in range(chips)], [0.3, 0.9]
+    alone = []
+    for sigma in sigmas:
+        for chip in chips:
+            with drifted(model, drift, sigma, chip):
+                alone.append(bits(model))
+    before, places = bits(model), set()
+    with DriftingWeights(model, drift) as weights:
+        for expected, _ in zip(alone, weights.draws(chips, sigmas), strict=True):
+            assert same(bits(model), expected)
+            places.add(tuple(parameter.data_ptr() for parameter in model.parameters()))
+            # As a forward pass may do.
+            model[0].weight.data = torch.zeros(4, 1, 3, 3)
+    assert len(places) == 1
     assert same(bits(model), before)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bayesft.drift import Chip, DriftingWeights, LogNormalDrift
+from bayesft.errors import SettingError
 from bayesft.models import MLP, LeNet5
 from bayesft.robustness import accuracy
 from bayesft.robustness.backends import InPlace, choice, choose
@@ -46,9 +47,8 @@ def kinds(monkeypatch):
 
 def ask(model, *, images=2, score=accuracy, weights=CUDA):
     batch = [torch.zeros(images, 1)]
-    return type(
-        choose("auto", model, weights, score, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n))
-    )
+    found = choose("auto", model, weights, score, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n))
+    return type(getattr(found, "backend", found))
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_on_a_gpu_auto_is_what_takes_least_for_many_draws(kinds, call, draw, cho
 def test_what_is_fastest_is_asked_once_for_a_network_and_a_form(kinds):
     model = MLP(image_size=12, hidden=(20,))
     assert ask(model) is kinds.many
-    timed = kinds.one.calls
+    timed, many = kinds.one.calls, kinds.many.calls
     assert ask(model) is kinds.many
-    assert kinds.one.calls == timed
+    assert (kinds.one.calls, kinds.many.calls) == (timed, many)
     ask(model, images=3)
     assert kinds.one.calls == 2 * timed
     ask(MLP(image_size=12, hidden=(20,)))
@@ -102,16 +102,38 @@ def test_a_network_that_was_asked_about_is_let_go(kinds):
     assert reference() is None
 
 
-def test_what_cannot_serve_a_network_any_more_is_not_taken(kinds, monkeypatch):
-    """It was changed, or is scored in another way."""
-    model = MLP(image_size=12, hidden=(20,))
-    assert ask(model) is kinds.many
+def test_what_cannot_serve_a_network_any_more_is_given_up(kinds, monkeypatch):
+    """The network was changed, or is scored in another way."""
+    model, batch = MLP(image_size=12, hidden=(20,)), [torch.zeros(2, 1)]
+    found = choose("auto", model, CUDA, accuracy, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n))
+    assert found.chunk(batch) == 100
+    found([Chip(0, 0)], [batch], [0.3], None)
+    tried = []
 
     def broken(*arguments):
+        tried.append(arguments)
         raise RuntimeError("as if")
 
     monkeypatch.setattr(kinds.many, "__call__", broken)
+    monkeypatch.setattr(kinds.one, "__call__", lambda *arguments: "scores")
+    assert found([Chip(0, 0)], [batch], [0.3], None) == "scores"
+    assert found([Chip(0, 1)], [batch], [0.3], None) == "scores"
+    assert len(tried) == 1
     assert ask(model) is kinds.one
+
+
+@pytest.mark.parametrize("error", [SettingError("as if"), RuntimeError("as if")])
+def test_what_is_wrong_with_a_score_is_told(kinds, monkeypatch, error):
+    model, batch = MLP(image_size=12, hidden=(20,)), [torch.zeros(2, 1)]
+    found = choose("auto", model, CUDA, accuracy, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n))
+
+    def broken(*arguments):
+        raise error
+
+    monkeypatch.setattr(kinds.many, "__call__", broken)
+    monkeypatch.setattr(kinds.one, "__call__", broken)
+    with pytest.raises(type(error), match="as if"):
+        found([Chip(0, 0)], [batch], [0.3], None)
 
 
 def test_a_draw_of_a_chunk_of_one_is_timed_alone(kinds, monkeypatch):

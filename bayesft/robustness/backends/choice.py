@@ -7,11 +7,11 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.errors import BayesFTError, SettingError
-from bayesft.robustness.backends.base import Backend, mean_score
+from bayesft.robustness.backends.base import Backend, Reduce, mean_score
 from bayesft.robustness.backends.in_place import InPlace
 from bayesft.robustness.backends.linear import ManyLinear
 from bayesft.robustness.backends.named import AUTO, BACKENDS
@@ -91,17 +91,48 @@ def _fastest(model: nn.Module, weights: DriftingWeights, score: Score, probe: Pr
     if form not in known:
         known[form] = _name_of_fastest(model, weights, score, probe)
     backend = BACKENDS[known[form]](model, weights, score)
-    if not isinstance(backend, InPlace):
-        # What it could do once it may not be able to do with another score of this name, or
-        # since the network was changed.
-        try:
-            backend(*probe(_FEW), [0.0], mean_score)
-        except BayesFTError:
-            raise
-        except Exception:
-            known[form] = "in_place"
-            return InPlace(model, weights, score)
-    return backend
+    if isinstance(backend, InPlace):
+        return backend
+
+    def give_up() -> Backend:
+        known[form] = "in_place"
+        return InPlace(model, weights, score)
+
+    return _UntilItFails(backend, give_up)
+
+
+class _UntilItFails:
+    """The backend that was fastest, and the one for any network from when that fails.
+
+    What it could do once it may not be able to do with another score of this name, or since
+    the network was changed. To try it first would take a small network as long as half of an
+    evaluation.
+
+    Args:
+        backend: the first.
+        give_up: gives the other.
+    """
+
+    def __init__(self, backend: Backend, give_up: Callable[[], Backend]) -> None:
+        self.backend = backend
+        self._give_up: Callable[[], Backend] | None = give_up
+
+    def __call__(
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+    ) -> Tensor:
+        if self._give_up is not None:
+            try:
+                return self.backend(chips, batches, sigmas, reduce)
+            except BayesFTError:
+                raise
+            except Exception:
+                self.backend, self._give_up = self._give_up(), None
+        # Here and not above, where the error keeps alive what it failed over. If it is the
+        # network's or the score's own it comes again.
+        return self.backend(chips, batches, sigmas, reduce)
+
+    def chunk(self, batch: Any) -> int:
+        return self.backend.chunk(batch)
 
 
 def _name_of_fastest(model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe) -> str:

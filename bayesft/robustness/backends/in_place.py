@@ -12,9 +12,13 @@ from bayesft.robustness.batches import bytes_of
 from bayesft.robustness.score import Score
 
 # Weights whose drift is computed at once: few calls for a small network, and they stay
-# near a CPU; a GPU is to be busy for longer than the calls take.
+# near a CPU; elsewhere a device is to be busy for longer than the calls take.
 _WEIGHTS = 1 << 22
-_GPU_WEIGHTS = 1 << 24
+_DEVICE_WEIGHTS = 1 << 24
+# Of the memory of a GPU, what a chunk of draws may take, and what it takes for each weight: a
+# code and what drifted.
+_GPU_SHARE = 1 / 64
+_BYTES = 8
 _DRAWS = 32
 # What the batches of these draws may take.
 _BATCH_BYTES = 1 << 26
@@ -45,6 +49,15 @@ class InPlace:
         return torch.stack(kept).unflatten(0, (len(sigmas), len(batches))).transpose(0, 1)
 
     def chunk(self, batch: Any) -> int:
-        most = _WEIGHTS if self.weights.device.type == "cpu" else _GPU_WEIGHTS
         batches = _BATCH_BYTES // max(1, bytes_of(batch))
+        most = _weights_at_once(self.weights.device)
         return max(1, min(_DRAWS, batches, most // self.weights.count))
+
+
+def _weights_at_once(device: torch.device) -> int:
+    if device.type == "cpu":
+        return _WEIGHTS
+    if device.type != "cuda":
+        return _DEVICE_WEIGHTS
+    memory = torch.cuda.get_device_properties(device).total_memory
+    return max(_WEIGHTS, int(_GPU_SHARE * memory / _BYTES))
