@@ -7,7 +7,7 @@ how many it takes, `statistics` what the scores tell.
 
 from bayesft.robustness.clean import clean_score, clean_visit
 from bayesft.robustness.curve import Curve, CurvePoint
-from bayesft.robustness.errors import PrecisionWarning
+from bayesft.robustness.errors import PrecisionWarning, ScoreWarning
 from bayesft.robustness.montecarlo import evaluate
 from bayesft.robustness.paired import Difference, DifferencePoint, paired_difference
 from bayesft.robustness.score import Score, accuracy
@@ -19,6 +19,7 @@ __all__ = [
     "DifferencePoint",
     "PrecisionWarning",
     "Score",
+    "ScoreWarning",
     "accuracy",
     "clean_score",
     "clean_visit",

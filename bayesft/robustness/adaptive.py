@@ -22,6 +22,7 @@ def draw_until(
     max_draws: int,
     max_images: int | None,
     worst: float,
+    best: float,
 ) -> tuple[list[list[float | None]], list[int]]:
     """Return the scores of the draws at each sigma, and how many images a draw had there.
 
@@ -36,6 +37,7 @@ def draw_until(
         max_draws: at most so many draws at a sigma.
         max_images: at most so many images at a sigma, over its draws.
         worst: what a draw without a finite score counts as, for the stopping.
+        best: the highest score that there is.
 
     Returns:
         For each sigma a row of scores by draw, None where the estimate has no such
@@ -56,7 +58,7 @@ def draw_until(
         if max_images is not None:
             limit = min(limit, max_images // plan.images)
         looks = make_looks(math.ceil(_FIRST_SHARE * plan.draws / FOLDS), limit // FOLDS)
-        folds[sigma] = Folds(Rule(target, plan.images, worst, looks))
+        folds[sigma] = Folds(Rule(target, sigma, plan.images, worst, best, looks))
     raw: dict[float, dict[int, float]] = {sigma: {} for sigma in sigmas}
     while requests := _missing(sampler, folds, images):
         for request, rows in zip(requests, sampler(requests), strict=True):

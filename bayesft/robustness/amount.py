@@ -100,12 +100,12 @@ def check_target(name: str, value: float) -> float:
     return value
 
 
-def check_worst(value: float) -> float:
+def check_score(name: str, value: float) -> float:
     """Return `value`; raise `SettingError` unless it is a finite number."""
     if not _is_finite(value):
         raise SettingError(
-            f"Expected `worst_score` to be a finite number, but got {value!r}: it is averaged with "
-            "the other scores. Give the lowest score that still means something."
+            f"Expected `{name}` to be a finite number, but got {value!r}: it is computed "
+            "with as the other scores are. Give the last score on that side that means something."
         )
     return float(value)
 

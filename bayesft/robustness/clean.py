@@ -1,5 +1,6 @@
 """The score without drift, on every image."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,8 +9,8 @@ from torch import nn
 
 from bayesft.errors import SettingError
 from bayesft.robustness.batches import batch_length, to_device
-from bayesft.robustness.montecarlo import undisturbed
 from bayesft.robustness.score import Score, accuracy
+from bayesft.robustness.undisturbed import in_eval_mode, seeded
 
 
 def clean_score(
@@ -60,7 +61,13 @@ def clean_visit(
 
     Args: see `clean_score`.
     """
-    device = next(model.parameters()).device
-    with torch.inference_mode(False), torch.no_grad(), undisturbed(model, device, seed=0):
+    first = next(itertools.chain(model.parameters(), model.buffers()), None)
+    device = torch.device("cpu") if first is None else first.device
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        in_eval_mode(model),
+        seeded(device, seed=0),
+    ):
         for batch in batches:
             see(prepare(batch) if prepare else to_device(batch, device))

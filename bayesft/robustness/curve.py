@@ -35,8 +35,9 @@ class CurvePoint:
             order statistics; NaN where the draws are too few to give it.
         quantile05_high: its upper end.
         worst: the lowest score of a draw.
-        unseen: how far the mean may be off by what no image has shown, see
-            `statistics.unseen`; it matters near the best score alone.
+        unseen: how far the mean may be off by what no image has shown, or no chip where
+            all draws have the same score; see `statistics.unseen`. It matters near the
+            best and the worst score alone.
         strata: how many folds the draws belong to, see `Curve`.
     """
 
@@ -64,17 +65,19 @@ class CurvePoint:
         nonfinite: int = 0,
         strata: int = 1,
         worst_score: float = 0.0,
+        best_score: float = 1.0,
     ) -> "CurvePoint":
         """Summarise one score per draw, gaps None; `images` counts all draws together."""
         [row] = table = statistics.as_array([scores])
         low, high = statistics.quantile_interval(row, 0.05)
         there = [score for score in scores if score is not None]
-        mean = statistics.mean(row, strata)
+        mean, std = statistics.mean(row, strata), statistics.std(row, strata)
+        tried = statistics.tries(len(there), images, sigma=sigma, agree=std == 0)
         return cls(
             sigma=sigma,
             mean=mean,
             stderr=statistics.combined_stderr(table, [1.0], strata),
-            std=statistics.std(row, strata),
+            std=std,
             quantile05=statistics.quantile(row, 0.05),
             draws=len(there),
             images=images,
@@ -82,7 +85,7 @@ class CurvePoint:
             quantile05_low=low,
             quantile05_high=high,
             worst=min(there),
-            unseen=statistics.unseen(mean, worst_score, images),
+            unseen=statistics.unseen(mean, tried, worst=worst_score, best=best_score),
             strata=strata,
         )
 
@@ -91,7 +94,14 @@ class CurvePoint:
 
         It is Student's, wider by what no image has shown: ten images that were all
         right do not make a score of 1 certain.
+
+        Args:
+            confidence: between 0 and 1.
         """
+        if not 0 < confidence < 1:
+            raise SettingError(
+                f"Expected `confidence` to be between 0 and 1, but got {confidence!r}. Try 0.95."
+            )
         margin = statistics.student_margin(self.stderr, self.draws - self.strata, confidence)
         margin = math.hypot(margin, self.unseen)
         return self.mean - margin, self.mean + margin
@@ -163,9 +173,19 @@ class Curve:
 
     @property
     def reached(self) -> bool:
-        """Whether every point has the standard error that was asked for, if one was."""
-        target = self.target_stderr
-        return target is None or all(point.stderr <= target for point in self.points)
+        """Whether every point has the standard error that was asked for, if one was.
+
+        And no more than that is unseen: scores that all agree have no error, of few chips too.
+        """
+        return self.target_stderr is None or not self.missed
+
+    @property
+    def missed(self) -> tuple[CurvePoint, ...]:
+        """The points that have not reached the standard error that was asked for."""
+        target = math.inf if self.target_stderr is None else self.target_stderr
+        return tuple(
+            point for point in self.points if not max(point.stderr, point.unseen) <= target
+        )
 
     def _combined(self, weights: Sequence[float]) -> tuple[float, float]:
         means = math.fsum(w * point.mean for w, point in zip(weights, self.points, strict=True))

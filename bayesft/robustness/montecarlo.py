@@ -2,8 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,16 +12,17 @@ from torch.utils.data import DataLoader, Dataset
 from bayesft.drift import Chip, Drift, DriftingWeights
 from bayesft.errors import SettingError
 from bayesft.robustness.adaptive import draw_until
-from bayesft.robustness.amount import check_amounts, check_worst
+from bayesft.robustness.amount import check_amounts, check_score
 from bayesft.robustness.backends import AUTO, check_backend
 from bayesft.robustness.batches import to_device
 from bayesft.robustness.curve import Curve, CurvePoint
-from bayesft.robustness.errors import PrecisionWarning
+from bayesft.robustness.errors import PrecisionWarning, ScoreWarning
 from bayesft.robustness.images import ImagePool, draw_indices
 from bayesft.robustness.memory import keep_freed_memory
 from bayesft.robustness.sampler import Request, Sampler
 from bayesft.robustness.score import Score, accuracy
 from bayesft.robustness.sequential import FOLDS
+from bayesft.robustness.undisturbed import in_eval_mode, seeded
 
 DRAWS = 100
 IMAGES_PER_DRAW = 100
@@ -43,6 +43,7 @@ def evaluate(
     seed: int = 0,
     score: Score = accuracy,
     worst_score: float = 0.0,
+    best_score: float = 1.0,
     prepare: Callable[[Any], Any] | None = None,
     backend: str = AUTO,
     distributed: bool = False,
@@ -79,10 +80,10 @@ def evaluate(
     windows, again for each sigma, which takes 3 ns a number on one core, drift included (with
     the extra `fast` and log-normal drift of float32 under 1).
 
-    The weights come back to the bit; the train/eval mode of every module and the
-    global random state are left as found (but glibc, if it is the C library, keeps up to
+    The weights come back to the bit; the train/eval mode of every module, its buffers and the
+    global random states are left as found (but glibc, if it is the C library, keeps up to
     62 MiB of freed memory from then on; see `memory`). Inside, the model is in eval mode
-    and the global random state is seeded, so that a model that is random in eval
+    and the random states are seeded, so that a model that is random in eval
     mode gives the same numbers again. `torch.autocast` around the call is honoured.
 
     Args:
@@ -101,7 +102,11 @@ def evaluate(
             of its draws, the pilot's apart; at least 16. No limit by default.
         seed: of chips and images; an integer, 0 or larger.
         score: a function of (model, batch), larger is better; see `Score`.
-        worst_score: what a draw with a non-finite score counts as; finite.
+        worst_score: the lowest score that there is, finite: what a draw with a non-finite
+            score counts as. With a value for each image, one that is not finite makes it so:
+            give `images_per_draw` then, since more images find more of them.
+        best_score: the highest score that there is, or a lower one if there is none. How far
+            scores that all agree may be off is told by the two.
         prepare: what each batch goes through before it is scored; by default it is
             moved to the model's device, and a `TensorDataset` that a GPU has ample room
             for is copied there as a whole, once as many images were asked for.
@@ -123,6 +128,8 @@ def evaluate(
         PrecisionWarning: the limits left a standard error above the target, or, about
             once in 500 times, the folds disagreed by so much; the curve says so too
             (`curve.reached`).
+        ScoreWarning: scores are below `worst_score`, and others, not finite, counted as the
+            lowest of them.
 
     Example:
         >>> images, labels = torch.rand(64, 4), torch.randint(0, 3, (64,))
@@ -136,41 +143,55 @@ def evaluate(
     strengths = _check_sigmas(drift, sigmas)
     check_amounts(draws, images_per_draw, target_stderr, max_draws, max_images)
     check_backend(backend)
-    check_worst(worst_score)
+    for name, value in (("worst_score", worst_score), ("best_score", best_score)):
+        check_score(name, value)
     # What a seed may be, a chip says.
     Chip(seed, 0)
     keep_freed_memory()
     # Not in inference mode, whose tensors no parameter can look at, and no other thread fill.
-    with torch.inference_mode(False), torch.no_grad(), DriftingWeights(model, drift) as weights:
+    # A network may be another one in eval mode: its weights are looked at there.
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        in_eval_mode(model),
+        DriftingWeights(model, drift) as weights,
+        seeded(weights.device, seed),
+    ):
         device = weights.device
-        with undisturbed(model, device, seed):
-            sampler = Sampler(
-                model,
-                weights,
-                # Hooks are handed what a loop hands them.
-                ImagePool(batches, device=device, resident=prepare is None),
-                score,
-                prepare=prepare or (lambda batch: to_device(batch, device)),
-                seed=seed,
-                backend=backend,
-                distributed=distributed,
+        sampler = Sampler(
+            model,
+            weights,
+            # Hooks are handed what a loop hands them.
+            ImagePool(batches, device=device, resident=prepare is None),
+            score,
+            prepare=prepare or (lambda batch: to_device(batch, device)),
+            seed=seed,
+            backend=backend,
+            distributed=distributed,
+        )
+        if target_stderr is None:
+            images = min(images_per_draw or IMAGES_PER_DRAW, sampler.pool.total)
+            rows = _draw(sampler, strengths, draws or DRAWS, images)
+            sizes = [images] * len(strengths)
+        else:
+            rows, sizes = draw_until(
+                sampler,
+                strengths,
+                target=target_stderr,
+                images_per_draw=images_per_draw,
+                max_draws=max_draws or MAX_DRAWS,
+                max_images=max_images,
+                worst=worst_score,
+                best=best_score,
             )
-            if target_stderr is None:
-                images = min(images_per_draw or IMAGES_PER_DRAW, sampler.pool.total)
-                rows = _draw(sampler, strengths, draws or DRAWS, images)
-                sizes = [images] * len(strengths)
-            else:
-                rows, sizes = draw_until(
-                    sampler,
-                    strengths,
-                    target=target_stderr,
-                    images_per_draw=images_per_draw,
-                    max_draws=max_draws or MAX_DRAWS,
-                    max_images=max_images,
-                    worst=worst_score,
-                )
     curve = _curve(
-        strengths, rows, sizes, worst=worst_score, seed=seed, target_stderr=target_stderr
+        strengths,
+        rows,
+        sizes,
+        worst=_worst_of(rows, worst_score),
+        best=best_score,
+        seed=seed,
+        target_stderr=target_stderr,
     )
     if not curve.reached:
         _warn_of_precision(curve, max_draws=max_draws or MAX_DRAWS, max_images=max_images)
@@ -195,26 +216,20 @@ def _check_sigmas(drift: Drift, sigmas: Sequence[float]) -> tuple[float, ...]:
     return strengths
 
 
-@contextmanager
-def undisturbed(model: nn.Module, device: torch.device, seed: int) -> Iterator[None]:
-    """Put `model` in eval mode under a seeded global state, and leave both as found."""
-    modes = [(module, module.training) for module in model.modules()]
-    on_gpu = device.type == "cuda"
-    try:
-        with torch.random.fork_rng(devices=[device] if on_gpu else []):
-            # Not torch.manual_seed, which would seed every other GPU as well.
-            torch.default_generator.manual_seed(seed)
-            if on_gpu:
-                with torch.cuda.device(device):
-                    torch.cuda.manual_seed(seed)
-            # For a network of many modules this takes as long as a forward pass.
-            if any(training for _, training in modes):
-                model.eval()
-            yield
-    finally:
-        for module, training in modes:
-            if module.training != training:
-                module.training = training
+def _worst_of(rows: Sequence[Sequence[float | None]], worst: float) -> float:
+    """Return `worst`, or, with a warning if it matters, the lowest score if that is lower."""
+    scores = [score for row in rows for score in row if score is not None]
+    finite = [score for score in scores if math.isfinite(score)]
+    lowest = min(finite, default=worst)
+    if lowest < worst and len(finite) < len(scores):
+        warnings.warn(
+            f"{len(scores) - len(finite)} scores were not finite and count as {lowest:.4g}, the "
+            f"lowest of the others, which is below `worst_score={worst:g}`. Give as "
+            "`worst_score` the lowest score that still means something.",
+            ScoreWarning,
+            stacklevel=3,
+        )
+    return min(lowest, worst)
 
 
 def _curve(
@@ -223,6 +238,7 @@ def _curve(
     images: Sequence[int],
     *,
     worst: float,
+    best: float,
     seed: int,
     target_stderr: float | None,
 ) -> Curve:
@@ -239,6 +255,7 @@ def _curve(
                 nonfinite=sum(not math.isfinite(score) for score in there),
                 strata=strata,
                 worst_score=worst,
+                best_score=best,
             )
         )
         scores.append(tuple(finite))
@@ -246,8 +263,8 @@ def _curve(
 
 
 def _warn_of_precision(curve: Curve, *, max_draws: int, max_images: int | None) -> None:
-    missed = [point for point in curve.points if not point.stderr <= curve.target_stderr]
-    worst = max(missed, key=lambda point: point.stderr)
+    missed = curve.missed
+    worst = max(missed, key=lambda point: max(point.stderr, point.unseen))
     # The limits are met in whole rounds of all folds.
     each = worst.images // worst.draws
     limit = min(max_draws, (max_images or math.inf) // each)
@@ -255,10 +272,13 @@ def _warn_of_precision(curve: Curve, *, max_draws: int, max_images: int | None) 
         remedy = "Raise `max_draws` or `max_images`, or take what was reached."
     else:
         remedy = "The folds disagreed by more than is usual: take it, or ask for a little less."
+    unseen = ""
+    if not worst.unseen <= curve.target_stderr:
+        unseen = f", and {worst.unseen:.3g} could be unseen,"
     warnings.warn(
         f"`target_stderr={curve.target_stderr:g}` was not reached at {len(missed)} of "
         f"{len(curve.points)} sigmas: at sigma {worst.sigma:g} the standard error is "
-        f"{worst.stderr:.3g} after {worst.draws} draws and {worst.images} images. {remedy}",
+        f"{worst.stderr:.3g}{unseen} after {worst.draws} draws and {worst.images} images. {remedy}",
         PrecisionWarning,
         stacklevel=3,
     )

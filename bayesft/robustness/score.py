@@ -37,6 +37,12 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
         )
     images, labels = batch
     logits = model(images)
+    if not isinstance(labels, Tensor) or labels.ndim != 1:
+        raise SettingError(
+            f"`accuracy` expects labels of shape (images,), the class of each image, but got "
+            f"{_describe(labels)}. Give it labels.squeeze(1), of one-hot labels labels.argmax(1), "
+            "or pass a `score` of your own: a function of (model, batch)."
+        )
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(labels):
         raise SettingError(
             f"`accuracy` expects the model to give logits of shape ({len(labels)}, classes), "

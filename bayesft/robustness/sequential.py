@@ -20,13 +20,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bayesft.robustness.statistics import unseen
+from bayesft.robustness.statistics import tries, unseen
 
 FOLDS = 8
 # Draws of a fold before it can stop.
 LEAST = 4
 # From one look to the next.
 GROWTH = 1.15
+# What no image has shown is to be below the target by all scores, of which a rule has most.
+_OF_TARGET = 0.9
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,19 @@ class Rule:
 
     Args:
         target: t.
+        sigma: the strength of the drift.
         images: in a draw.
         worst: the worst score.
+        best: the best score.
         looks: the numbers of draws of each fold after which to look; the last one
             ends the evaluation in any case.
     """
 
     target: float
+    sigma: float
     images: int
     worst: float
+    best: float
     looks: tuple[int, ...]
 
     def enough(self, others: Sequence[Sequence[float]]) -> bool:
@@ -65,8 +71,11 @@ class Rule:
         degrees = len(others) * (n - 1)
         # By as much as the estimated error is itself unsure.
         aim = self.target * (1 - 1 / math.sqrt(2 * degrees))
-        hidden = unseen(math.fsum(means) / len(means), self.worst, folds * n * self.images)
-        return squares / degrees / (folds * n) <= aim**2 and hidden <= self.target
+        draws = folds * n
+        tried = tries(draws, draws * self.images, sigma=self.sigma, agree=squares == 0)
+        mean = math.fsum(means) / len(means)
+        hidden = unseen(mean, tried, worst=self.worst, best=self.best)
+        return squares / degrees / draws <= aim**2 and hidden <= _OF_TARGET * self.target
 
 
 def make_looks(first: int, most: int) -> tuple[int, ...]:

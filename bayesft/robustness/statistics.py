@@ -127,13 +127,36 @@ def _places(count: int, level: float, tail: float) -> tuple[int, int]:
     return below - 1, above
 
 
-def unseen(mean: float, worst: float, images: int) -> float:
+def unseen(mean: float, tried: int, *, worst: float, best: float) -> float:
     """Return how far the mean may be off by what happens too rarely to have been seen.
 
-    Something that none of n images shows has a probability of up to 3/n, with 95 %
-    confidence (the "rule of three"), and can cost all that is above the worst score.
+    Something that none of n tries shows has a probability of up to 3/n, with 95 %
+    confidence (the "rule of three"), and can cost all that is above the worst score, or
+    bring all that is below the best.
+
+    Args:
+        mean: of the scores.
+        tried: n, see `tries`.
+        worst: the lowest score that there is.
+        best: the highest; what is below the mean counts for nothing.
     """
-    return 3 * abs(mean - worst) / images
+    return 3 * max(abs(mean - worst), best - mean) / tried
+
+
+def tries(draws: int, images: int, *, sigma: float, agree: bool) -> int:
+    """Return how many tries an evaluation is: what could each have shown what none did.
+
+    Its images, all draws' together, where the scores differ: their error tells of the chips.
+    Where every draw has the same score nothing does, and a chip that breaks would spoil
+    all of its images together, so that a chip is a try. At sigma 0 all chips are the same.
+
+    Args:
+        draws: how many.
+        images: of all of them.
+        sigma: the strength of the drift.
+        agree: whether all draws have the same score.
+    """
+    return draws if agree and sigma > 0 else images
 
 
 def student_margin(stderr: float, degrees: int, confidence: float = CONFIDENCE) -> float:

@@ -105,24 +105,6 @@ def test_nothing_is_left_behind_after_an_exception_either():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_network_in_eval_mode_is_not_put_there_again():
-    """It takes a small network of many modules as long as a forward pass."""
-
-    class Told(nn.Linear):
-        told = 0
-
-        def train(self, mode: bool = True) -> nn.Module:
-            self.told += 1
-            return super().train(mode)
-
-    model = Told(1, 2)
-    evaluate(model, images(), DRIFT, [0.5], 3)
-    assert model.told == 1
-    model.eval()
-    evaluate(model, images(), DRIFT, [0.5], 3)
-    assert model.told == 2
-
-
 def test_the_error_of_the_mean_over_sigmas_knows_that_they_share_draws():
     curve = evaluate(Threshold(), images(), DRIFT, [0.9, 1.0, 1.1], 400, seed=0)
     independent = math.sqrt(sum(point.stderr**2 for point in curve.points)) / 3

@@ -1,6 +1,7 @@
 """Asking for a standard error: that it is reached, honest, unbiased, and repeatable."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.utils.data import TensorDataset
 from bayesft.drift import LogNormalDrift
 from bayesft.errors import SettingError
 from bayesft.models import MLP
-from bayesft.robustness import Curve, PrecisionWarning, evaluate, paired_difference
+from bayesft.robustness import Curve, PrecisionWarning, ScoreWarning, evaluate, paired_difference
 from bayesft.robustness.pilot import best_plan, draws_worth
 
 DRIFT = LogNormalDrift()
@@ -77,6 +78,42 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(sigma):
     assert abs(means.mean() - true) < 4 * means.std() / math.sqrt(200)
     stated = math.sqrt(sum(point.stderr**2 for point in points) / 200)
     assert means.std() == pytest.approx(stated, rel=4 / math.sqrt(400))
+
+
+class Fragile(nn.Module):
+    """All wrong on one chip in fifty, else all right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, images):
+        broken = (self.weight > math.exp(0.5 * 2.0537)).float().expand(len(images), 1)
+        return torch.cat([1 - broken, broken], dim=1)
+
+
+@pytest.mark.filterwarnings("ignore::bayesft.robustness.PrecisionWarning")
+@pytest.mark.parametrize("amount", [{"target_stderr": 0.01}, {"draws": 50}])
+def test_chips_that_break_rarely_are_not_taken_for_none(amount):
+    """Where no draw shows one, many images on few chips would make it certain."""
+    points = [
+        evaluate(Fragile(), images(), DRIFT, [0.5], images_per_draw=50, seed=seed, **amount).points[
+            0
+        ]
+        for seed in range(60)
+    ]
+    held = sum(low <= 0.98 <= high for low, high in (point.interval() for point in points))
+    assert held >= 0.8 * 60
+
+
+def test_a_target_that_agreeing_draws_do_not_show_is_not_reached():
+    """What 16 images did not show may be a fifth of them."""
+    with pytest.warns(PrecisionWarning, match=r"error is 0, and 0\.188 could be unseen, after 16"):
+        curve = evaluate(
+            Fragile(), images(), DRIFT, [0.1], target_stderr=1e-3, images_per_draw=1, max_draws=16
+        )
+    assert curve.points[0].stderr == 0
+    assert not curve.reached
 
 
 def test_with_images_per_draw_it_repeats_to_the_bit():
@@ -155,6 +192,23 @@ def test_draws_without_a_finite_score_count_as_the_worst_and_are_told():
     assert abs(point.mean - (1 - 2 * share)) < 4 * point.stderr
 
 
+def test_below_the_worst_score_the_lowest_counts_and_is_told():
+    """Else a network that gives no answer at all would be the best by a negative score."""
+
+    def loss(model, batch):
+        return -1 - model.weight[0].clamp(max=1.0).expand(len(batch[0])) / (model.weight[1] < 1.5)
+
+    with pytest.warns(ScoreWarning, match=r"count as -2.*below `worst_score=0`.*Give as `worst_"):
+        curve = evaluate(Noisy(), images(), DRIFT, [0.3, 0.9], 40, score=loss)
+    assert curve.points[1].nonfinite > 0
+    lowest = min(score for row in curve.scores for score in row)
+    assert lowest > -2.1
+    assert curve.points[1].worst == lowest
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(Noisy(), images(), DRIFT, [0.9], 40, score=loss, worst_score=-3)
+
+
 def test_a_score_of_the_whole_batch_has_no_variance_within():
     curve = evaluate(
         Noisy(), images(), DRIFT, [0.9], target_stderr=0.05,
@@ -204,6 +258,7 @@ def test_the_time_of_a_draw_in_images(draw, image, worth):
             "`max_images` to be at least 1600.*`images_per_draw=100`.*1000",
         ),
         ({"worst_score": -math.inf}, "`worst_score` to be a finite number, but got -inf"),
+        ({"best_score": "all"}, "`best_score` to be a finite number, but got 'all'"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

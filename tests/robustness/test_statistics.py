@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import quantile_test
 
+from bayesft.errors import SettingError
 from bayesft.robustness import Curve, CurvePoint, paired_difference
 from bayesft.robustness import statistics as stats
 from bayesft.robustness.statistics import as_array
@@ -126,6 +127,27 @@ def test_ten_images_that_are_all_right_do_not_make_it_certain():
     assert (point.mean, point.stderr) == (1.0, 0.0)
     assert point.interval()[0] == pytest.approx(0.7)
     assert CurvePoint.from_scores(0.0, [1.0] * 5, images=10, worst_score=1.0).unseen == 0
+
+
+def test_where_all_chips_agree_each_is_one_try_however_many_images_it_saw():
+    """One that breaks spoils all of its images together."""
+    assert CurvePoint.from_scores(0.1, [1.0] * 50, images=5000).interval()[0] == pytest.approx(0.94)
+    assert CurvePoint.from_scores(0.0, [1.0] * 50, images=5000).unseen == pytest.approx(0.0006)
+    assert CurvePoint.from_scores(0.1, [1.0, 0.99] * 25, images=5000).unseen < 0.0006
+
+
+def test_scores_that_are_all_the_worst_are_not_certain_either():
+    point = CurvePoint.from_scores(0.9, [0.0] * 30, images=300)
+    assert point.interval()[1] == pytest.approx(0.1)
+    known = CurvePoint.from_scores(0.9, [0.0] * 30, images=300, best_score=0.5)
+    assert known.interval()[1] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("confidence", [95, 0, 1, -0.5])
+def test_a_confidence_that_is_none_is_told(confidence):
+    point = CurvePoint.from_scores(0.1, [0.5, 0.6], images=2)
+    with pytest.raises(SettingError, match=f"`confidence`.*between 0 and 1, but got {confidence}"):
+        point.interval(confidence)
 
 
 def test_a_paired_difference_at_each_sigma():
