@@ -1,5 +1,6 @@
 """Putting drift on a network, and taking it off again to the bit."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
@@ -166,6 +167,16 @@ class DriftingWeights:
     def __exit__(self, *error: object) -> None:
         self._look_at(self._clean)
         self._shown, self._seen, self._copies = None, [], []
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Let the network look at NaN in place of its weights, whoever asks it for them."""
+        nothing = [clean.new_full((), math.nan).expand(clean.shape) for clean in self._clean]
+        self._look_at(nothing)
+        try:
+            yield
+        finally:
+            self._look_at(self._seen if self.streamed else self._clean)
 
     def _memory_to_show(self) -> Tensor:
         if self._shown is None:

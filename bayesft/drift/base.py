@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from bayesft.errors import SettingError
 
@@ -60,7 +61,8 @@ class Drift(ABC):
     Args:
         target: `"all"`, every floating-point parameter (the paper's choice), or
             `"crossbar"`, the weight matrices of convolution, linear and
-            attention layers alone.
+            attention layers alone. A weight that is computed of other parameters (pruning,
+            weight norm) is none: with `"all"` those drift, with `"crossbar"` it is an error.
 
     Raises:
         SettingError: `target` is neither.
@@ -124,13 +126,14 @@ class Drift(ABC):
         once. Buffers (BatchNorm's running statistics, counters) are never listed.
 
         Raises:
-            SettingError: nothing in `model` drifts under this target.
+            SettingError: nothing in `model` drifts under this target, or what would is no
+                parameter of one piece.
         """
-        names = None if self.target == "all" else _crossbar_names(model)
+        crossbars = None if self.target == "all" else _in_crossbars(model)
         found = {
             name: parameter
             for name, parameter in model.named_parameters()
-            if parameter.is_floating_point() and (names is None or name in names)
+            if parameter.is_floating_point() and (crossbars is None or id(parameter) in crossbars)
         }
         if not found:
             raise SettingError(
@@ -143,10 +146,27 @@ class Drift(ABC):
         return f"{type(self).__name__}(target={self.target!r})"
 
 
-def _crossbar_names(model: nn.Module) -> set[str]:
-    names = set()
+def _in_crossbars(model: nn.Module) -> set[int]:
+    """Return the identities of the matrices, which may have their names from elsewhere too."""
+    found = set()
     for path, module in model.named_modules():
         for kind, attributes in _CROSSBAR_WEIGHTS:
             if isinstance(module, kind):
-                names.update(f"{path}.{a}" if path else a for a in attributes)
-    return names
+                for attribute in attributes:
+                    _check_is_stored(
+                        module, attribute, f"{path}.{attribute}" if path else attribute
+                    )
+                    found.add(id(getattr(module, attribute, None)))
+    return found
+
+
+def _check_is_stored(module: nn.Module, attribute: str, name: str) -> None:
+    """Raise `SettingError` if a weight is computed of others, and would be left without drift."""
+    computed = isinstance(vars(module).get(attribute), Tensor)
+    if computed or parametrize.is_parametrized(module, attribute):
+        raise SettingError(
+            f"`drift.target=crossbar` meets {name}, which is no parameter: pruning or a "
+            "parametrization computes it. Make it one by torch.nn.utils.prune.remove, "
+            "remove_weight_norm or parametrize.remove_parametrizations, or use drift.target=all, "
+            "by which what it is computed of drifts."
+        )

@@ -44,7 +44,14 @@ def draw_until(
         draw, not finite where the draw's score was not; and the images of a draw.
     """
     if images_per_draw is None:
-        plans = run_pilot(sampler, sigmas, target=target, worst=worst)
+        plans = run_pilot(
+            sampler,
+            sigmas,
+            target=target,
+            worst=worst,
+            max_draws=max_draws,
+            max_images=max_images or math.inf,
+        )
     else:
         plans = [Plan(min(images_per_draw, sampler.pool.total), 0)] * len(sigmas)
     if max_images is not None:

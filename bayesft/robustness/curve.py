@@ -12,6 +12,8 @@ from bayesft.errors import SettingError
 from bayesft.robustness import statistics
 
 _FORMAT = 2
+# In a CSV file, beside a point's own columns.
+_TARGET = "target_stderr"
 
 
 @dataclass(frozen=True)
@@ -242,19 +244,21 @@ class Curve:
                 content.get("strata", 1),
                 content.get("target_stderr"),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreadable(path, error) from error
 
     def to_csv(self, path: str | Path) -> None:
         """Write the summary, one row per sigma, for a spreadsheet."""
         with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(CurvePoint)])
+            writer = csv.DictWriter(file, [*(field.name for field in fields(CurvePoint)), _TARGET])
             writer.writeheader()
-            writer.writerows(asdict(point) for point in self.points)
+            writer.writerows(
+                {**asdict(point), _TARGET: self.target_stderr} for point in self.points
+            )
 
     @classmethod
     def from_csv(cls, path: str | Path) -> "Curve":
-        """Read what `to_csv` wrote: the points alone.
+        """Read what `to_csv` wrote: the points, and the standard error that was asked for.
 
         Raises:
             SettingError: the file is not such a curve.
@@ -262,7 +266,11 @@ class Curve:
         try:
             with open(path, newline="") as file:
                 rows = list(csv.DictReader(file))
-            return cls(tuple(_point_from_row(row) for row in rows))
+            points = tuple(_point_from_row(row) for row in rows)
+            # A file of an earlier version has none.
+            target = rows[0].get(_TARGET) if rows else None
+            strata = points[0].strata if points else 1
+            return cls(points, strata=strata, target_stderr=float(target) if target else None)
         except (ValueError, KeyError, TypeError) as error:
             raise _unreadable(path, error) from error
 

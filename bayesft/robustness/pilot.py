@@ -44,7 +44,13 @@ class Plan:
 
 
 def run_pilot(
-    sampler: Sampler, sigmas: tuple[float, ...], *, target: float, worst: float
+    sampler: Sampler,
+    sigmas: tuple[float, ...],
+    *,
+    target: float,
+    worst: float,
+    max_draws: int,
+    max_images: float = math.inf,
 ) -> list[Plan]:
     """Score a few draws and return a plan for each sigma.
 
@@ -56,6 +62,8 @@ def run_pilot(
         sigmas: the strengths.
         target: the wanted standard error.
         worst: the score of a draw that has none.
+        max_draws: the most that there may be at a sigma.
+        max_images: the most that all draws at a sigma may have together.
     """
     total = sampler.pool.total
     first = _requests(sampler, sigmas, range(DRAWS), min(IMAGES, total))
@@ -93,7 +101,17 @@ def run_pilot(
         # As if one image more had been scored worst: no pilot shows that there is no error.
         within = max(within, (float(scores.mean()) - worst) ** 2 / (few * DRAWS))
         between = max(0.0, float(scores.var()) - within / few)
-        plans.append(best_plan(between, within, ratio=ratio, target=target, total=total))
+        plans.append(
+            best_plan(
+                between,
+                within,
+                ratio=ratio,
+                target=target,
+                total=total,
+                max_draws=max_draws,
+                max_images=max_images,
+            )
+        )
     return plans
 
 
@@ -104,8 +122,19 @@ def draws_worth(draw: float, image: float) -> float:
     return min(4096.0, max(0.25, draw / image))
 
 
-def best_plan(between: float, within: float, *, ratio: float, target: float, total: int) -> Plan:
+def best_plan(
+    between: float,
+    within: float,
+    *,
+    ratio: float,
+    target: float,
+    total: int,
+    max_draws: float = math.inf,
+    max_images: float = math.inf,
+) -> Plan:
     """Return the plan that takes the least time to reach the target.
+
+    If the limits leave none, the one that comes nearest to it.
 
     Without limits that is m = sqrt(ratio * w / b). Powers of two are looked through,
     because the optimum is flat, a few draws are needed in any case, and seconds
@@ -117,14 +146,21 @@ def best_plan(between: float, within: float, *, ratio: float, target: float, tot
         ratio: c / e, the time of a draw in images.
         target: the wanted standard error.
         total: how many images there are.
+        max_draws: the most that there may be.
+        max_images: the most that all draws may have together.
     """
-    best, least_time = Plan(1, 1), math.inf
+    best, least = Plan(1, 1), (math.inf, math.inf)
     images = 1
     while images <= min(total, MOST_IMAGES):
-        draws = max(FOLDS * LEAST, (between + within / images) / target**2)
-        taken = draws * (ratio + images)
-        if taken < least_time:
-            best, least_time = Plan(images, math.ceil(draws)), taken
+        variance = between + within / images
+        draws = max(FOLDS * LEAST, variance / target**2)
+        most = min(max_draws, max_images // images)
+        error = 0.0
+        if draws > most:
+            error = variance / most if most else math.inf
+        cost = error, draws * (ratio + images)
+        if cost < least:
+            best, least = Plan(images, math.ceil(draws)), cost
         images *= 2
     return best
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from bayesft.drift import Chip, LogNormalDrift, check_sigma, drifted
 from bayesft.errors import SettingError
@@ -41,6 +42,28 @@ def test_a_shared_weight_drifts_once():
         ratio = model[0].weight / clean
     normal = Chip(0, 0).normals({"w": clean})["w"]
     torch.testing.assert_close(ratio, torch.exp(0.5 * normal))
+
+
+def test_a_matrix_that_is_an_embedding_too_is_in_a_crossbar():
+    model = nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 3))
+    model[1].weight = model[0].weight
+    assert list(CROSSBAR.parameters(model)) == ["0.weight"]
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.3),
+        parametrizations.weight_norm,
+        parametrizations.spectral_norm,
+    ],
+)
+def test_a_matrix_that_is_computed_is_not_left_without_drift(compute):
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+    compute(model[0])
+    with pytest.raises(SettingError, match=r"meets 0.weight, which is no parameter.*target=all"):
+        CROSSBAR.parameters(model)
+    assert len(LogNormalDrift().parameters(model)) >= 4
 
 
 def test_integers_stay():

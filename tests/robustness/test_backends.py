@@ -74,10 +74,50 @@ def test_a_score_is_that_of_the_chip_of_its_number(backend):
 def test_in_place_is_the_same_to_the_bit_however_many_draws_there_are():
     model = network("lenet5")
     few, many = (
-        evaluate(model, data(), DRIFT, [0.3, 0.9], draws, images_per_draw=10).scores
+        evaluate(
+            model, data(), DRIFT, [0.3, 0.9], draws, images_per_draw=10, score=confidence
+        ).scores
         for draws in (11, 50)
     )
     assert [row[:11] for row in many] == list(few)
+
+
+class Held(nn.Module):
+    """Has its weight in a list as well, and takes it from there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(10, 144))
+        self.held = [self.weight]
+
+    def forward(self, images):
+        return images.flatten(1) @ self.held[0].T
+
+
+def test_vmap_does_not_score_weights_that_it_does_not_give():
+    """They would be the clean ones, and stand still under drift."""
+    model = Held()
+    with pytest.raises(SettingError, match=r"backend=vmap.*Held.*by a list.*backend=in_place"):
+        evaluate(model, data(), DRIFT, [0.9], 4, backend="vmap")
+    assert torch.isfinite(model.weight).all()
+    assert len(set(evaluate(model, data(), DRIFT, [0.9], 4, backend="in_place").scores[0])) > 1
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_a_layer_that_writes_its_weight_does_not_write_the_clean_one():
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.Embedding(2, 10, max_norm=0.5)
+
+        def forward(self, images):
+            return self.words((images[:, 0, 0, 0] > 0.5).long())
+
+    model = Words()
+    before = model.words.weight.detach().clone()
+    for backend in ("in_place", "vmap"):
+        evaluate(model, data(), DRIFT, [0.9], 4, backend=backend)
+        assert torch.equal(model.words.weight, before)
 
 
 class Branches(nn.Module):

@@ -41,6 +41,7 @@ def kinds(monkeypatch):
     monkeypatch.setattr(choice, "BACKENDS", {"in_place": one, "vmap": many})
     monkeypatch.setattr(choice, "InPlace", one)
     monkeypatch.setattr(choice, "_wait_for", lambda device: None)
+    monkeypatch.setattr(choice, "_sees_the_drift", lambda backend, weights, probe: True)
     monkeypatch.setattr(choice.time, "perf_counter", lambda: Timed.now[0])
     return SimpleNamespace(one=one, many=many)
 
@@ -120,6 +121,11 @@ def test_what_cannot_serve_a_network_any_more_is_given_up(kinds, monkeypatch):
     assert found([Chip(0, 1)], [batch], [0.3], None) == "scores"
     assert len(tried) == 1
     assert ask(model) is kinds.one
+
+
+def test_what_scores_other_weights_is_not_taken(kinds, monkeypatch):
+    monkeypatch.setattr(choice, "_sees_the_drift", lambda backend, weights, probe: False)
+    assert ask(MLP(image_size=12, hidden=(20,))) is kinds.one
 
 
 @pytest.mark.parametrize("error", [SettingError("as if"), RuntimeError("as if")])

@@ -2,7 +2,10 @@
 
 import math
 
-from bayesft.robustness import Curve
+import pytest
+
+from bayesft.errors import SettingError
+from bayesft.robustness import Curve, CurvePoint
 
 # As BayesFT wrote it before curves had folds, a target, and a quantile's interval.
 FORMAT_1 = """{
@@ -26,3 +29,21 @@ def test_format_1_as_csv(tmp_path):
     header = "sigma,mean,stderr,std,quantile05,draws,images,nonfinite"
     (tmp_path / "c.csv").write_text(f"{header}\n0.3,0.75,0.25,0.35,0.525,2,20,0\n")
     assert Curve.from_csv(tmp_path / "c.csv").points[0].mean == 0.75
+
+
+def test_a_target_that_was_missed_is_missed_in_a_spreadsheet_too(tmp_path):
+    points = (CurvePoint.from_scores(0.3, [0.4, 0.6] * 8, images=160, strata=8),)
+    curve = Curve(points, strata=8, target_stderr=0.01)
+    curve.to_csv(tmp_path / "c.csv")
+    back = Curve.from_csv(tmp_path / "c.csv")
+    assert not back.reached
+    assert (back.target_stderr, back.strata) == (0.01, 8)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"points": ["a"], "scores": null, "seed": 1}', "[]", "{}", ""]
+)
+def test_what_is_no_curve_is_told(tmp_path, content):
+    (tmp_path / "c.json").write_text(content)
+    with pytest.raises(SettingError, match="is not a curve that BayesFT wrote"):
+        Curve.from_json(tmp_path / "c.json")

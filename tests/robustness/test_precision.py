@@ -227,6 +227,22 @@ def test_the_plan_is_the_optimum_of_the_textbook():
         assert plan.draws == math.ceil((between + within / plan.images) / 0.003**2)
 
 
+def test_a_plan_keeps_to_its_limits_if_one_can():
+    """Few draws with many images each, where that takes longer but is allowed."""
+    settings = {"between": 0.001, "within": 0.2, "ratio": 1, "target": 0.01, "total": 1024}
+    free, limited = best_plan(**settings), best_plan(**settings, max_draws=64)
+    assert free.draws > 64
+    assert limited.draws <= 64
+    assert limited.images > free.images
+    few = best_plan(**settings | {"ratio": 100}, max_images=2500)
+    assert best_plan(**settings | {"ratio": 100}).images == 64
+    assert few.images == 32
+    assert few.draws * few.images <= 2500
+    # None can: the smallest error that the limits leave.
+    assert best_plan(**settings, max_draws=5).images == 1024
+    assert best_plan(**settings, max_images=64).images == 1
+
+
 def test_without_variance_between_draws_a_few_draws_have_many_images():
     plan = best_plan(0.0, 0.2, ratio=10, target=0.01, total=10_000)
     assert plan.images * plan.draws >= 2000

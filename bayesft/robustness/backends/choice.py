@@ -72,6 +72,7 @@ def choose(
         return _fastest(model, weights, score, probe)
     backend = BACKENDS[name](model, weights, score)
     try:
+        backend.chunk(probe(1)[1][0])
         backend(*probe(_FEW), [0.0], mean_score)
     except BayesFTError:
         raise
@@ -80,7 +81,21 @@ def choose(
             f"`backend={name}` cannot score {type(model).__name__} ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}). Use backend=in_place, or auto."
         ) from error
+    if not _sees_the_drift(backend, weights, probe):
+        raise SettingError(
+            f"`backend={name}` cannot score {type(model).__name__}: it reaches some of its weights "
+            "by a list or an attribute that holds them beside their module, where they would not "
+            "drift. Use backend=in_place, or auto."
+        )
     return backend
+
+
+def _sees_the_drift(backend: Backend, weights: DriftingWeights, probe: Probe) -> bool:
+    """Tell whether a backend scores the weights that it gives, and none that the network has."""
+    expected = backend(*probe(_FEW), [0.0], mean_score)
+    with weights.hidden():
+        found = backend(*probe(_FEW), [0.0], mean_score)
+    return torch.allclose(found, expected, rtol=1e-3, atol=1e-6, equal_nan=True)
 
 
 def _fastest(model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe) -> Backend:
@@ -146,6 +161,8 @@ def _name_of_fastest(model: nn.Module, weights: DriftingWeights, score: Score, p
         backend = BACKENDS[name](model, weights, score)
         try:
             seconds = _seconds_of_a_draw(backend, probe, weights.device, least)
+            if name != "in_place" and not _sees_the_drift(backend, weights, probe):
+                continue
         except torch.OutOfMemoryError:
             continue
         except BayesFTError:
