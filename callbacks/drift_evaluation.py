@@ -9,10 +9,10 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
-from bayesft.drift import Drift
+from bayesft.drift import Chip, Drift
 from bayesft.errors import SettingError
 from bayesft.robustness import Curve, Score
-from bayesft.robustness.amount import amount, check_count
+from bayesft.robustness.amount import amount, check_count, check_sigmas
 from bayesft.robustness.backends import AUTO, check_backend
 from callbacks.measuring import measure, only_loader, score_name
 
@@ -40,8 +40,9 @@ class DriftEvaluation(pl.Callback):
             with `target_stderr` alone.
         target_stderr: the standard error to reach at each sigma, in place of `draws`.
         seed: of the validation's chips; the same chips at every epoch.
-        every_n_epochs: validations in between are left out; the first and the last
-            epoch's never are, so that a monitor always has a value. A training that goes on
+        every_n_epochs: validations in between are left out; the first never is, so that a
+            monitor always has a value, nor the last of `max_epochs` (where a training
+            is stopped earlier nobody knows that it is the last). A training that goes on
             from a checkpoint goes on with the values that it had.
         test_sigmas: further strengths for the test curve, such as 0.
         test_draws: chips for the test curve.
@@ -86,15 +87,15 @@ class DriftEvaluation(pl.Callback):
                 "on some chips must be tested on others. Give them different seeds."
             )
         self.drift = drift
-        self.sigmas = sorted({drift.check(sigma) for sigma in sigmas})
+        self.sigmas = list(check_sigmas(drift, sigmas))
         self.test_sigmas = sorted({*self.sigmas, *map(drift.check, test_sigmas)})
         self.amount = amount(draws, images_per_draw, target_stderr)
-        self.seed = seed
+        self.seed = Chip(seed, 0).seed
         self.every_n_epochs = check_count("every_n_epochs", every_n_epochs)
         self.test_amount = amount(
             test_draws, test_images_per_draw, test_target_stderr, prefix="test_"
         )
-        self.test_seed = test_seed
+        self.test_seed = Chip(test_seed, 0).seed
         self.score = score
         self.backend = check_backend(backend)
         self.name = name
@@ -103,6 +104,11 @@ class DriftEvaluation(pl.Callback):
         self.test_curve: Curve | None = None
         # What was logged last, of a training that goes on.
         self._logged: dict[str, float] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == TrainerFn.FITTING:
+            # Of a training before, or a validation alone. What a checkpoint has comes after this.
+            self.val_curve, self._logged = None, {}
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Here and not in `on_validation_end`, where Lightning no longer accepts a
@@ -157,7 +163,7 @@ class DriftEvaluation(pl.Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             return True
         epoch = trainer.current_epoch
-        last = epoch + 1 == trainer.max_epochs
+        last = epoch + (trainer.check_val_every_n_epoch or 1) >= trainer.max_epochs > 0
         return not self._logged or last or (epoch + 1) % self.every_n_epochs == 0
 
     def _evaluate(

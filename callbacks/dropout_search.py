@@ -20,7 +20,7 @@ from bayesft.report.learnt import FIGURE, look, tell
 from bayesft.report.results import ALTERNATING, RESULTS, write_results
 from bayesft.report.tables import short_vector
 from bayesft.robustness import Score
-from bayesft.robustness.amount import amount
+from bayesft.robustness.amount import amount, check_sigmas
 from bayesft.robustness.backends import AUTO, check_backend
 from callbacks.measuring import measure, only_loader
 
@@ -118,7 +118,7 @@ class DropoutSearch(pl.Callback):
         output_dir: str | Path | None = None,
     ) -> None:
         self.drift = drift
-        self.sigmas = sorted({drift.check(sigma) for sigma in sigmas})
+        self.sigmas = list(check_sigmas(drift, sigmas))
         self.lengths = {
             "warmup": warmup,
             "search": search,

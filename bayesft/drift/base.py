@@ -4,7 +4,9 @@ import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from bayesft.errors import SettingError
@@ -133,17 +135,44 @@ class Drift(ABC):
         found = {
             name: parameter
             for name, parameter in model.named_parameters()
-            if parameter.is_floating_point() and (crossbars is None or id(parameter) in crossbars)
+            if (parameter.is_floating_point() or parameter.is_complex())
+            and (crossbars is None or id(parameter) in crossbars)
         }
+        for name, parameter in found.items():
+            _check_can_drift(name, parameter)
         if not found:
             raise SettingError(
                 f"`drift.target={self.target}` finds nothing to drift in "
                 f"{type(model).__name__}. Use drift.target=all, or a network with weights."
             )
+        devices = sorted({str(parameter.device) for parameter in found.values()})
+        if len(devices) > 1:
+            raise SettingError(
+                f"The weights of {type(model).__name__} that drift are on {' and '.join(devices)}. "
+                "Put them on one device."
+            )
         return found
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(target={self.target!r})"
+
+
+def _check_can_drift(name: str, parameter: nn.Parameter) -> None:
+    """Raise `SettingError` unless a parameter is real numbers that lie somewhere."""
+    if isinstance(parameter, UninitializedParameter):
+        problem = "is not there yet. Run a batch through the network first"
+    elif parameter.is_meta:
+        problem = "is on the meta device, without numbers. Load the weights first"
+    elif parameter.is_inference():
+        problem = "was made in torch.inference_mode(). Make or load the network outside of it"
+    elif parameter.is_complex() or parameter.layout is not torch.strided or parameter.itemsize < 2:
+        problem = (
+            f"is {parameter.dtype} in a {parameter.layout} layout. Drift knows real numbers of 16, "
+            "32 or 64 bits in strided memory: convert it"
+        )
+    else:
+        return
+    raise SettingError(f"{name} cannot drift: it {problem}.")
 
 
 def _in_crossbars(model: nn.Module) -> set[int]:

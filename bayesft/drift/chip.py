@@ -1,5 +1,6 @@
 """One chip: the random numbers behind one draw."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,10 +41,12 @@ class Chip:
     def __post_init__(self) -> None:
         for name in ("seed", "index"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:
                 raise SettingError(
                     f"Expected a chip's `{name}` to be an integer, 0 or larger, but got {value!r}."
                 )
+            # NumPy's are written otherwise, and so would name other chips.
+            object.__setattr__(self, name, operator.index(value))
 
     def normals(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return float32 standard normals, one tensor per weight, of its shape and device."""

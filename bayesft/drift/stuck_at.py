@@ -68,7 +68,9 @@ class StuckAtDrift(Drift):
 
     def __call__(self, weight: Tensor, normal: Tensor, sigma: float) -> Tensor:
         stuck, level = self.cells(normal, sigma)
-        return torch.where(stuck, level.to(weight.dtype) * weight.abs().amax(), weight)
+        # Of no numbers there is no largest.
+        largest = weight.abs().amax() if weight.numel() else 0.0
+        return torch.where(stuck, level.to(weight.dtype) * largest, weight)
 
     def cells(self, normal: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
         """Return which cells are stuck, and at what.

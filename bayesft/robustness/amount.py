@@ -1,8 +1,12 @@
 """How much an evaluation is to do: so many draws, or until the error is so small."""
 
 import math
-from typing import Any
+import numbers
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from bayesft.drift import Drift
 from bayesft.errors import SettingError
 from bayesft.robustness.sequential import FOLDS
 
@@ -41,20 +45,41 @@ def amount(
     }
 
 
+class Amounts(NamedTuple):
+    """The settings of `evaluate` that say how much to do, as plain numbers."""
+
+    draws: int | None
+    images_per_draw: int | None
+    target_stderr: float | None
+    max_draws: int | None
+    max_images: int | None
+
+
 def check_amounts(
     draws: int | None,
     images_per_draw: int | None,
     target_stderr: float | None,
     max_draws: int | None,
     max_images: int | None,
-) -> None:
-    """Raise `SettingError` unless these settings of `evaluate` go together."""
-    if draws is not None:
-        check_count("draws", draws)
-    if images_per_draw is not None:
-        check_count("images_per_draw", images_per_draw)
-    limits = {"max_draws": max_draws, "max_images": max_images}
-    limits = {name: value for name, value in limits.items() if value is not None}
+) -> Amounts:
+    """Return the settings of `evaluate`; raise `SettingError` unless they go together."""
+    # Two draws in every fold: fewer have no error.
+    least = {"draws": 1, "images_per_draw": 1, "max_draws": 2 * FOLDS, "max_images": 2 * FOLDS}
+    given = (draws, images_per_draw, max_draws, max_images)
+    counts = {
+        name: None if value is None else check_count(name, value, least=fewest)
+        for (name, fewest), value in zip(least.items(), given, strict=True)
+    }
+    if target_stderr is not None:
+        target_stderr = check_target("target_stderr", target_stderr)
+    amounts = Amounts(target_stderr=target_stderr, **counts)
+    _check_they_go_together(amounts)
+    return amounts
+
+
+def _check_they_go_together(amounts: Amounts) -> None:
+    draws, images_per_draw, target_stderr, _, max_images = amounts
+    limits = [name for name in ("max_draws", "max_images") if getattr(amounts, name) is not None]
     if target_stderr is None:
         if limits:
             raise SettingError(
@@ -62,15 +87,11 @@ def check_amounts(
                 "take, but no `target_stderr` was given. Give one, or `draws` alone."
             )
         return
-    check_target("target_stderr", target_stderr)
     if draws is not None:
         raise SettingError(
             f"Expected `draws` or `target_stderr`, but got both ({draws} and {target_stderr:g}). "
             "With a target, `max_draws` limits the draws."
         )
-    for name, value in limits.items():
-        # Two draws in every fold: fewer have no error.
-        check_count(name, value, least=2 * FOLDS)
     if max_images is not None and images_per_draw is not None:
         least = 2 * FOLDS * images_per_draw
         if max_images < least:
@@ -80,13 +101,35 @@ def check_amounts(
             )
 
 
+def check_sigmas(drift: Drift, sigmas: Sequence[float]) -> tuple[float, ...]:
+    """Return the strengths in increasing order, each once.
+
+    Raises:
+        SettingError: there are none, one is no strength of `drift`, or that is none.
+    """
+    if not isinstance(drift, Drift):
+        raise SettingError(
+            f"Expected `drift` to be a drift model such as LogNormalDrift(), but got {drift!r}."
+        )
+    try:
+        strengths = tuple(sorted({drift.check(sigma) for sigma in sigmas}))
+    except TypeError as error:
+        raise SettingError(
+            f"Expected `sigmas` to be a list of strengths such as [0.5], but got {sigmas!r}."
+        ) from error
+    if not strengths:
+        raise SettingError("Expected `sigmas` to name at least one strength, but got none.")
+    return strengths
+
+
 def check_count(name: str, value: int | None, *, least: int = 1) -> int:
-    """Return `value`; raise `SettingError` unless it is an integer of at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    """Return `value` as an int; raise `SettingError` unless it is one of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         raise SettingError(
             f"Expected `{name}` to be an integer of at least {least}, but got {value!r}."
         )
-    return value
+    # NumPy's too.
+    return operator.index(value)
 
 
 def check_target(name: str, value: float) -> float:
@@ -97,7 +140,7 @@ def check_target(name: str, value: float) -> float:
             f"Expected `{name}` to be a finite number above 0, in units of the score, but got "
             f"{value!r}. Try 0.01."
         )
-    return value
+    return float(value)
 
 
 def check_score(name: str, value: float) -> float:
@@ -111,5 +154,5 @@ def check_score(name: str, value: float) -> float:
 
 
 def _is_finite(value: float) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     return number and math.isfinite(value)

@@ -124,6 +124,7 @@ class Curve:
             is the mean of the folds' means. More than 1 where the evaluation stopped by
             itself (see `sequential`).
         target_stderr: the standard error that was asked for, or None.
+        drift: what happened to the weights, as the drift writes itself, where it is known.
 
     Raises:
         SettingError: no points, sigmas not increasing, or scores of another shape.
@@ -134,6 +135,7 @@ class Curve:
     seed: int | None = None
     strata: int = 1
     target_stderr: float | None = None
+    drift: str | None = None
 
     def __post_init__(self) -> None:
         sigmas = self.sigmas
@@ -218,6 +220,7 @@ class Curve:
             "seed": self.seed,
             "strata": self.strata,
             "target_stderr": self.target_stderr,
+            "drift": self.drift,
             "points": [_without_nan(asdict(point)) for point in self.points],
             "scores": self.scores,
         }
@@ -236,13 +239,14 @@ class Curve:
             scores = content["scores"]
             if scores is not None:
                 scores = tuple(tuple(row) for row in scores)
-            # Curves of format 1 have neither of the last two.
+            # Earlier curves have none of the last three.
             return cls(
                 points,
                 scores,
                 content["seed"],
                 content.get("strata", 1),
                 content.get("target_stderr"),
+                content.get("drift"),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreadable(path, error) from error

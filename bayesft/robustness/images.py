@@ -208,8 +208,22 @@ def _indexable(batches: DataLoader | Dataset | Iterable[Any]) -> DataLoader:
             return batches
     elif isinstance(batches, Dataset) and not isinstance(batches, IterableDataset):
         return DataLoader(batches)
+    if _is_a_pair(batches):
+        raise SettingError(
+            "`evaluate` expects batches, but got a pair of tensors, which is one: give "
+            "[(images, labels)]."
+        )
     held = _Batches(list(batches))
     return DataLoader(held, collate_fn=held.collate, batch_size=1)
+
+
+def _is_a_pair(batches: Iterable[Any]) -> bool:
+    """Tell whether these are images and labels, and not two batches of images."""
+    if not isinstance(batches, (tuple, list)) or len(batches) != 2:
+        return False
+    images, labels = batches
+    tensors = isinstance(images, Tensor) and isinstance(labels, Tensor)
+    return tensors and images.shape[1:] != labels.shape[1:] and len(images) == len(labels)
 
 
 def _chosen(loader: DataLoader) -> Dataset:

@@ -10,9 +10,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from bayesft.drift import Chip, Drift, DriftingWeights
-from bayesft.errors import SettingError
 from bayesft.robustness.adaptive import draw_until
-from bayesft.robustness.amount import check_amounts, check_score
+from bayesft.robustness.amount import check_amounts, check_score, check_sigmas
 from bayesft.robustness.backends import AUTO, check_backend
 from bayesft.robustness.batches import to_device
 from bayesft.robustness.curve import Curve, CurvePoint
@@ -22,6 +21,7 @@ from bayesft.robustness.memory import keep_freed_memory
 from bayesft.robustness.sampler import Request, Sampler
 from bayesft.robustness.score import Score, accuracy
 from bayesft.robustness.sequential import FOLDS
+from bayesft.robustness.sharing import check_shared
 from bayesft.robustness.undisturbed import in_eval_mode, seeded
 
 DRAWS = 100
@@ -140,13 +140,16 @@ def evaluate(
     Source: the objective of Ye et al., arXiv 2210.01795; the released code
     scores each draw on the whole set, which is the same estimand at a higher cost.
     """
-    strengths = _check_sigmas(drift, sigmas)
-    check_amounts(draws, images_per_draw, target_stderr, max_draws, max_images)
+    strengths = check_sigmas(drift, sigmas)
+    draws, images_per_draw, target_stderr, max_draws, max_images = check_amounts(
+        draws, images_per_draw, target_stderr, max_draws, max_images
+    )
     check_backend(backend)
+    check_shared(distributed)
     for name, value in (("worst_score", worst_score), ("best_score", best_score)):
         check_score(name, value)
     # What a seed may be, a chip says.
-    Chip(seed, 0)
+    seed = Chip(seed, 0).seed
     keep_freed_memory()
     # Not in inference mode, whose tensors no parameter can look at, and no other thread fill.
     # A network may be another one in eval mode: its weights are looked at there.
@@ -192,6 +195,7 @@ def evaluate(
         best=best_score,
         seed=seed,
         target_stderr=target_stderr,
+        drift=repr(drift),
     )
     if not curve.reached:
         _warn_of_precision(curve, max_draws=max_draws or MAX_DRAWS, max_images=max_images)
@@ -207,13 +211,6 @@ def _draw(
         for k in range(draws)
     ]
     return torch.stack(sampler(requests))[:, :, 0].T.tolist()
-
-
-def _check_sigmas(drift: Drift, sigmas: Sequence[float]) -> tuple[float, ...]:
-    strengths = tuple(sorted({drift.check(sigma) for sigma in sigmas}))
-    if not strengths:
-        raise SettingError("Expected `sigmas` to name at least one strength, but got none.")
-    return strengths
 
 
 def _worst_of(rows: Sequence[Sequence[float | None]], worst: float) -> float:
@@ -241,6 +238,7 @@ def _curve(
     best: float,
     seed: int,
     target_stderr: float | None,
+    drift: str,
 ) -> Curve:
     strata = 1 if target_stderr is None else FOLDS
     points, scores = [], []
@@ -259,7 +257,7 @@ def _curve(
             )
         )
         scores.append(tuple(finite))
-    return Curve(tuple(points), tuple(scores), seed, strata, target_stderr)
+    return Curve(tuple(points), tuple(scores), seed, strata, target_stderr, drift)
 
 
 def _warn_of_precision(curve: Curve, *, max_draws: int, max_images: int | None) -> None:

@@ -41,18 +41,21 @@ def paired_difference(curve: Curve, baseline: Curve) -> Difference:
     images.
 
     Raises:
-        SettingError: the curves do not share seed and sigmas, or hold no scores.
+        SettingError: the curves do not share seed, sigmas and drift, or hold no scores.
+            That they are of the same images and the same score nobody looks at.
     """
     if curve.scores is None or baseline.scores is None:
         raise SettingError("A paired difference needs curves with scores: load them from JSON.")
     ours, theirs = (
         {"seed": each.seed, "sigmas": each.sigmas, "folds": each.strata}
+        # Curves of earlier versions do not say it.
+        | ({} if None in (curve.drift, baseline.drift) else {"drift": each.drift})
         for each in (curve, baseline)
     )
     if ours != theirs:
         raise SettingError(
-            f"A paired difference needs the same chips and sigmas, but got curves of {ours} and "
-            f"{theirs}. Evaluate both with the same settings."
+            f"A paired difference needs the same chips, sigmas and drift, but got curves of {ours} "
+            f"and {theirs}. Evaluate both with the same settings."
         )
     size = len(curve.points)
     table = statistics.as_array([*curve.scores, *baseline.scores])

@@ -6,6 +6,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from bayesft.errors import SettingError
+
+
+def check_shared(distributed: bool) -> None:
+    """Raise `SettingError` if there are to be other processes and there are none."""
+    if distributed and not (dist.is_available() and dist.is_initialized()):
+        raise SettingError(
+            "`distributed=True` divides the draws over the processes of torch.distributed, but it "
+            "is not initialised. Call torch.distributed.init_process_group first, or leave it."
+        )
+
 
 def share(count: int, *, distributed: bool) -> range:
     """Return which of `count` pieces of work this process does: all, or every n-th."""

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-# NumPy's takes no larger ones.
-_SEEDS = 1 << 32
+# There are no larger ones.
+_SEEDS = 1 << 63
+_NUMPY_SEEDS = 1 << 32
 
 
 @contextmanager
@@ -78,12 +79,12 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
     try:
         with torch.random.fork_rng(devices=[device] if on_gpu else []):
             # Not torch.manual_seed, which would seed every other GPU as well.
-            torch.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(seed % _SEEDS)
             if on_gpu:
                 with torch.cuda.device(device):
-                    torch.cuda.manual_seed(seed)
+                    torch.cuda.manual_seed(seed % _SEEDS)
             random.seed(seed)
-            np.random.seed(seed % _SEEDS)
+            np.random.seed(seed % _NUMPY_SEEDS)
             yield
     finally:
         random.setstate(states[0])

@@ -97,6 +97,28 @@ def test_every_n_epochs_and_always_the_first_and_the_last(tmp_path, every, epoch
     assert checkpoint.best_model_score is not None
 
 
+def test_the_last_is_the_last_that_validates(tmp_path):
+    evaluation = drift_evaluation(every_n_epochs=10)
+    measured = Measured(evaluation)
+    settings = {"max_epochs": 5, "check_val_every_n_epoch": 2}
+    trainer(tmp_path, evaluation, measured, **settings).fit(erm(), digits(batch_size=512))
+    assert measured.epochs == [1, 3]
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+def test_a_training_after_a_validation_or_another_training_measures_its_first_epoch(tmp_path):
+    """A checkpoint's monitor wants a value there."""
+    evaluation = drift_evaluation(every_n_epochs=3)
+    for epochs in (2, 1):
+        checkpoint = ModelCheckpoint(tmp_path, monitor="val/drift_acc", mode="max")
+        settings = {"max_epochs": epochs, "enable_checkpointing": True}
+        run = trainer(tmp_path, evaluation, checkpoint, **settings)
+        module, data = erm(), digits(batch_size=512)
+        run.validate(module, data, verbose=False)
+        run.fit(module, data)
+        assert checkpoint.best_model_score is not None
+
+
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 def test_a_training_that_was_cut_evaluates_no_more_than_it_would_have(tmp_path):
     """Or another epoch's weights could be kept as the best."""
@@ -244,6 +266,8 @@ def test_the_precision_of_the_training_is_that_of_the_evaluation(tmp_path, preci
         ({"test_images_per_draw": -1}, "`test_images_per_draw`"),
         ({"every_n_epochs": 0}, "`every_n_epochs`"),
         ({"seed": 3, "test_seed": 3}, "share the seed 3"),
+        ({"seed": -1}, "`seed` to be an integer, 0 or larger, but got -1"),
+        ({"test_seed": 0.5}, "`seed` to be an integer, 0 or larger, but got 0.5"),
     ],
 )
 def test_bad_settings_are_named(settings, message):
@@ -254,3 +278,5 @@ def test_bad_settings_are_named(settings, message):
 def test_a_bad_sigma_is_named():
     with pytest.raises(SettingError, match=r"`sigma`.*-1"):
         DriftEvaluation(LogNormalDrift(), [-1])
+    with pytest.raises(SettingError, match="at least one strength"):
+        DriftEvaluation(LogNormalDrift(), [])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bayesft.drift import Chip, Drift, DriftingWeights, LogNormalDrift, drifted
+from bayesft.drift import Chip, Drift, DriftingWeights, LogNormalDrift, StuckAtDrift, drifted
 
 SIGMA = 0.7
 pytestmark = pytest.mark.usefixtures("either_way")
@@ -98,6 +98,6 @@ def test_draws_of_other_numbers_of_chips_may_take_turns():
 
 def test_parameters_without_numbers():
     model = nn.ParameterList([torch.empty(0, 3)])
-    for drift in (LogNormalDrift(), Shifted()):
+    for drift in (LogNormalDrift(), Shifted(), StuckAtDrift()):
         with drifted(model, drift, SIGMA, Chip(0, 0)):
             assert model[0].shape == (0, 3)

@@ -76,6 +76,51 @@ def test_integers_stay():
     assert list(LogNormalDrift().parameters(Quantised())) == ["scale"]
 
 
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: nn.LazyLinear(2), "is not there yet. Run a batch"),
+        (lambda: nn.Linear(2, 2, device="meta"), "is on the meta device, without numbers"),
+        (lambda: nn.Linear(2, 2, dtype=torch.complex64), "is torch.complex64 in a torch.strided"),
+        (
+            lambda: nn.ParameterDict({"weight": torch.eye(2).to_sparse()}),
+            "is torch.float32 in a torch.sparse_coo",
+        ),
+        (
+            lambda: nn.ParameterDict(
+                {"weight": nn.Parameter(torch.ones(2).to(torch.float8_e5m2), requires_grad=False)}
+            ),
+            "is torch.float8_e5m2",
+        ),
+    ],
+)
+def test_weights_that_are_no_numbers_yet_or_none_that_drift_knows(make, problem):
+    with pytest.raises(SettingError, match=f"weight cannot drift: it {problem}"):
+        LogNormalDrift().parameters(make())
+
+
+def test_a_network_that_was_made_in_inference_mode():
+    with torch.inference_mode():
+        model = nn.Linear(2, 2)
+    with pytest.raises(SettingError, match=r"made in torch.inference_mode\(\). Make or load"):
+        LogNormalDrift().parameters(model)
+
+
+def test_weights_on_two_devices():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    on = iter(["cpu", "cuda:0"])
+
+    class There(nn.Parameter):
+        device = property(lambda self: torch.device(self.place))
+
+    for layer in model:
+        layer.bias = None
+        layer.weight = There(torch.ones(2, 2))
+        layer.weight.place = next(on)
+    with pytest.raises(SettingError, match=r"are on cpu and cuda:0. Put them on one device"):
+        LogNormalDrift().parameters(model)
+
+
 @pytest.mark.parametrize("drift", [LogNormalDrift(), CROSSBAR])
 def test_nothing_to_drift_is_told(drift):
     with pytest.raises(SettingError, match="finds nothing to drift in ReLU"):

@@ -1,15 +1,17 @@
 """The estimate: unbiased, with an honest error, repeatable, and without side effects."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from bayesft.drift import LogNormalDrift
+from bayesft.drift import Chip, LogNormalDrift, StuckAtDrift
 from bayesft.errors import SettingError
-from bayesft.robustness import Curve, evaluate, paired_difference
+from bayesft.robustness import Curve, accuracy, evaluate, paired_difference
 from bayesft.robustness.images import draw_indices
 
 DRIFT = LogNormalDrift()
@@ -170,10 +172,53 @@ def test_overflow_is_wrong_and_a_score_that_is_not_finite_is_the_worst():
         ({"sigmas": []}, "`sigmas`.*none"),
         ({"sigmas": [math.nan]}, "nan"),
         ({"seed": -1}, "`seed`.*0 or larger.*-1"),
+        ({"sigmas": 0.5}, r"`sigmas` to be a list of strengths such as \[0.5\], but got 0.5"),
+        ({"drift": LogNormalDrift}, r"a drift model such as LogNormalDrift\(\), but got <class"),
+        ({"drift": "lognormal"}, "but got 'lognormal'"),
+        ({"batches": (torch.ones(4, 1), torch.ones(4))}, r"pair.*give \[\(images, labels\)\]"),
+        ({"distributed": True}, r"torch.distributed, but it is not initialised. Call"),
+        ({"score": lambda model, batch: 0.5}, r"shape \(\), but got a float. Return torch.tensor"),
+        ({"score": lambda model, batch: None}, "but got a NoneType"),
+        ({"score": lambda model, batch: torch.ones(2, 3)}, r"but got a tensor of shape \(2, 3\)"),
+        ({"score": lambda model, batch: torch.ones(0)}, r"but got a tensor of shape \(0,\)"),
         ({"batches": TensorDataset(torch.ones(0, 1), torch.ones(0))}, "no images"),
     ],
 )
 def test_bad_settings_are_named(settings, message):
-    arguments = {"batches": images(), "sigmas": [0.1], "draws": 2} | settings
+    arguments = {"batches": images(), "drift": DRIFT, "sigmas": [0.1], "draws": 2} | settings
     with pytest.raises(SettingError, match=message):
-        evaluate(Threshold(), drift=DRIFT, **arguments)
+        evaluate(Threshold(), **arguments)
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(50, 1), torch.zeros(50, 2), list("ab" * 25)])
+def test_accuracy_tells_labels_of_another_form(labels):
+    with pytest.raises(SettingError, match=r"labels of shape \(images,\).*labels.squeeze\(1\)"):
+        accuracy(Threshold(), (torch.ones(50, 1), labels))
+
+
+def test_a_paired_difference_of_two_drifts_is_none():
+    ours, theirs = (
+        evaluate(Threshold(), images(), drift, [0.5], 3) for drift in (DRIFT, StuckAtDrift())
+    )
+    with pytest.raises(SettingError, match=r"same chips, sigmas and drift.*Stuck"):
+        paired_difference(ours, theirs)
+    # Of an earlier version, that did not say.
+    assert paired_difference(ours, replace(theirs, drift=None)).value == ours.mean - theirs.mean
+
+
+def test_numpys_numbers_are_numbers(tmp_path):
+    ours, theirs = (
+        evaluate(
+            Threshold(), images(), DRIFT, [of(0.5)], images_per_draw=count(5), seed=count(3),
+            target_stderr=of(0.25), max_draws=count(40),
+        )
+        for of, count in ((float, int), (np.float32, np.int64))
+    )  # fmt: skip
+    assert ours == theirs
+    theirs.to_json(tmp_path / "c.json")
+    assert Chip(np.int64(3), np.int32(1)) == Chip(3, 1)
+
+
+def test_seeds_beyond_what_a_generator_takes():
+    curves = [evaluate(Threshold(), images(), DRIFT, [0.5], 3, seed=1 << 64) for _ in range(2)]
+    assert curves[0] == curves[1]

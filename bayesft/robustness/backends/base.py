@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from bayesft.drift import Chip
+from bayesft.errors import SettingError
 
 Reduce = Callable[[Tensor], Tensor]
 """From a draw's raw score, one value per image or a 0-d tensor, to what is kept of it."""
@@ -39,6 +40,7 @@ class Backend(Protocol):
 
 def mean_score(scores: Tensor) -> Tensor:
     """Return a draw's score: shape `(1,)`, float64 where the device has it."""
+    _check(scores)
     return scores.reshape(-1).mean(0, keepdim=True, dtype=_widest(scores))
 
 
@@ -47,11 +49,26 @@ def mean_and_variance(scores: Tensor) -> Tensor:
 
     The variance is NaN where there is one score for the whole batch.
     """
+    _check(scores)
     wide = scores.to(_widest(scores))
     mean = wide.mean()
     if scores.ndim == 0 or len(scores) < 2:
         return torch.stack([mean, torch.full_like(mean, torch.nan)])
     return torch.stack([mean, wide.var()])
+
+
+def _check(scores: Tensor) -> None:
+    if not isinstance(scores, Tensor):
+        got = f"a {type(scores).__name__}"
+    elif scores.ndim > 1 or scores.is_complex() or scores.numel() == 0:
+        got = f"a tensor of shape {tuple(scores.shape)} and type {scores.dtype}"
+    else:
+        return
+    raise SettingError(
+        "Expected the `score` to return a tensor of real numbers, one for each image, shape "
+        f"(images,), or one for the whole batch, shape (), but got {got}. Return torch.tensor(x) "
+        "for a number x, scores.mean(1) for several of each image."
+    )
 
 
 def _widest(scores: Tensor) -> torch.dtype:
