@@ -62,6 +62,9 @@ def evaluate(
     `bayesft.drift.Chip(seed, k)`, whatever the backend, the number of processes or
     the device.
 
+    The estimand is the mean over all chips and the images of this set: the standard error
+    does not hold how the network would do on other images.
+
     There are two ways to say how much to do:
 
     - `draws`, and `images_per_draw` in each: the same work each time, and on a CPU
@@ -127,7 +130,7 @@ def evaluate(
     Warns:
         PrecisionWarning: the limits left a standard error above the target, or, about
             once in 500 times, the folds disagreed by so much; the curve says so too
-            (`curve.reached`).
+            (`curve.reached`, which also asks that no more than the target could be unseen).
         ScoreWarning: scores are below `worst_score`, and others, not finite, counted as the
             lowest of them.
 
