@@ -1,5 +1,6 @@
 """Making the parts of a run from its config."""
 
+import logging
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +9,17 @@ import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import nn
 
 from bayesft.app.errors import told_plainly
 from bayesft.drift import Drift
 from bayesft.errors import SettingError
-from bayesft.models import OWN, add_sites, placement, set_dropout
+from bayesft.models import OWN, add_sites, placement, set_dropout, sleeping_sites
 from bayesft.models import site_names as model_site_names
-from bayesft.robustness.amount import amount
+from bayesft.robustness.amount import amount, check_sigmas
+
+log = logging.getLogger(__name__)
 
 
 def make(config: DictConfig, **settings: Any) -> Any:
@@ -49,7 +53,26 @@ def build_network(cfg: DictConfig) -> nn.Module:
         make(cfg.task).check(network, shape)
     if dropout is not None:
         set_dropout(network, dropout)
+    _wake(network)
     return network
+
+
+def _wake(network: nn.Module) -> None:
+    """Put a network that came in eval mode in training mode, or its rates would do nothing.
+
+    As a function that loads weights may leave it. A part that is in eval mode in a network
+    that is not is meant so: a frozen backbone.
+    """
+    if not network.training:
+        log.info("%s came in eval mode, and trains in training mode", type(network).__name__)
+        network.train()
+    if asleep := sleeping_sites(network):
+        # Once, and not in each trial of a search.
+        warnings.warn(
+            f"The rates of {', '.join(asleep)} drop nothing, for their layers came in eval mode. "
+            "If that is not meant, leave them in training mode.",
+            stacklevel=2,
+        )
 
 
 def _image_shape(cfg: DictConfig) -> tuple[int, int, int] | None:
@@ -77,8 +100,25 @@ def build_module(cfg: DictConfig) -> pl.LightningModule:
 
 
 def build_data(cfg: DictConfig) -> pl.LightningDataModule:
-    """Make the data module of `cfg.data`; nothing is read yet."""
-    return make(cfg.data)
+    """Make the data module of `cfg.data`; nothing is read yet.
+
+    Raises:
+        SettingError: it is none, or lacks a loader that a run comes to ask for.
+    """
+    data = make(cfg.data)
+    name = type(data).__name__
+    if not isinstance(data, pl.LightningDataModule):
+        raise SettingError(
+            f"Expected `data` to be a LightningDataModule, but data._target_={cfg.data._target_} "
+            f"makes a {name}. Derive its class from pytorch_lightning.LightningDataModule."
+        )
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        if not is_overridden(loader, data, pl.LightningDataModule):
+            raise SettingError(
+                f"{name} has no `{loader}`: a run trains, chooses on validation images and tests "
+                "once. Give it the method, with images that the others do not have."
+            )
+    return data
 
 
 def build_drift(cfg: DictConfig) -> Drift:
@@ -121,13 +161,11 @@ def check(cfg: DictConfig) -> None:
     seed = cfg.seed
     if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**32):
         raise SettingError(f"Expected `seed` to be null or from 0 to 2^32 - 1, but got {seed!r}.")
-    if not cfg.evaluation.sigmas:
-        raise SettingError(
-            "Expected `evaluation.sigmas` to name at least one strength, but got []."
-        )
     drift = build_drift(cfg)
-    for sigma in (*cfg.evaluation.sigmas, *cfg.evaluation.test.sigmas):
-        drift.check(sigma)
+    check_sigmas(drift, cfg.evaluation.sigmas, name="evaluation.sigmas")
+    if not (isinstance(further := cfg.evaluation.test.sigmas, Sequence) and len(further) == 0):
+        check_sigmas(drift, further, name="evaluation.test.sigmas")
+    _check_rates(cfg.rates)
     purposes = ("validation", "objective", "test")
     for name in (*purposes, "trial"):
         evaluation_amount(cfg, name)
@@ -155,6 +193,24 @@ def check(cfg: DictConfig) -> None:
                 f"Expected callbacks.{name}.seed to differ from evaluation.test.seed, but both "
                 f"are {seeds['test']}: what is tuned on some chips must be tested on others."
             )
+
+
+def _check_rates(rates: DictConfig) -> None:
+    """Raise `SettingError` unless a search can be between these rates."""
+    low, high, start = rates.low, rates.high, rates.start
+    numbers = all(isinstance(each, (int, float)) for each in (low, high))
+    if not numbers or not 0 <= low < high < 1:
+        raise SettingError(
+            "Expected `rates.low` and `rates.high` to be rates, 0 <= low < high < 1, but got "
+            f"{low!r} and {high!r}. Try rates.low=0 rates.high=0.8."
+        )
+    flat = [rate for each in start for rate in (each if isinstance(each, Sequence) else [each])]
+    outside = [rate for rate in flat if not low <= rate <= high]
+    if outside:
+        raise SettingError(
+            f"Expected `rates.start` to lie between rates.low={low} and rates.high={high}, but got "
+            f"{outside[0]!r}."
+        )
 
 
 def evaluation_amount(cfg: DictConfig, purpose: str) -> dict[str, Any]:

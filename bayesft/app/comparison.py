@@ -60,4 +60,11 @@ class ComparisonReport(StudyReport):
             },
             {name: path for name, path in figures.items() if path.exists()},
             {"page": folder / PAGE},
+            {
+                # A contender of another name is known by its command alone.
+                name: tuple(dict.fromkeys(values))
+                for name, values in zip(
+                    ("contender", "seed"), zip(*found.unfinished, strict=True), strict=False
+                )
+            },
         )

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from hydra.errors import CompactHydraException, InstantiationException
 from omegaconf.errors import InterpolationResolutionError
 
-from bayesft.errors import BayesFTError
+from bayesft.errors import BayesFTError, reason_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,6 +29,8 @@ def told_plainly(function: Function) -> Function:
             return function(*args, **kwargs)
         except (BayesFTError, InstantiationException, InterpolationResolutionError) as error:
             mistake = _mistake(error)
+            if mistake is None and isinstance(error, InstantiationException):
+                raise CommandError(_of_constructor(error)) from error
             if mistake is None:
                 raise
             # Hydra would show an error of OmegaConf as well, if that were the cause.
@@ -42,6 +44,24 @@ def _mistake(error: BaseException | None) -> BayesFTError | None:
     while error is not None and not isinstance(error, BayesFTError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _of_constructor(error: InstantiationException) -> str:
+    """Return what a class that is not ours said, or why it could not be found.
+
+    Hydra leaves the cause to a traceback, or writes it without the name of a file.
+    """
+    first = str(error).split("\n")[0].split(", set env var")[0].rstrip(":")
+    cause = error.__cause__
+    if cause is None:
+        return str(error)
+    advice = ""
+    if "Error locating" in first:
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, ModuleNotFoundError) and "." not in (cause.name or ""):
+            advice = " Is its folder in PYTHONPATH, or is it installed?"
+    return f"{first}: {reason_of(cause).rstrip('.')}.{advice}"
 
 
 def _message(error: BayesFTError) -> str:

@@ -1,7 +1,7 @@
 """A study's report for the logger of its runs."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ class Report:
         sheets: by name.
         figures: files, by name.
         pages: HTML files, by name.
+        wanted: what to sweep over to make the missing runs, where that is known.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Report:
     sheets: Mapping[str, Sheet]
     figures: Mapping[str, Path]
     pages: Mapping[str, Path] = field(default_factory=dict)
+    wanted: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
 
 def publish(report: Report, config: DictConfig, folder: Path) -> None:

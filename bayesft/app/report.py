@@ -1,5 +1,6 @@
 """What a person sees when a search has ended."""
 
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from bayesft.app.build import build_data, build_module, make
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import CONFIG, WEIGHTS
 from bayesft.app.measure import measured
+from bayesft.errors import BayesFTError, reason_of
 from bayesft.locks import Lock
 from bayesft.methods import ERM, load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
@@ -23,6 +25,8 @@ from bayesft.report.results import ALTERNATING, RESULTS
 from bayesft.report.scores import score_title
 from bayesft.report.tables import add_mean_row
 from bayesft.robustness import Curve, paired_difference
+
+log = logging.getLogger(__name__)
 
 OVERRIDES = Path(".hydra") / "overrides.yaml"
 SETTINGS = Path(".hydra") / "hydra.yaml"
@@ -43,8 +47,21 @@ class SearchReport(Callback):
             return
         # Of several processes on one search the first to come here reads the test set, and
         # the others the curves that it leaves.
-        with Lock(sweep_dir / "report.lock"):
-            report_search(sweep_dir, yaml.safe_load(results.read_text()))
+        try:
+            with Lock(sweep_dir / "report.lock"):
+                report_search(sweep_dir, yaml.safe_load(results.read_text()))
+        except Exception as error:
+            # Hydra makes a warning of it, and the program would end as if all were well.
+            told = isinstance(error, BayesFTError)
+            log.error(
+                "The search is done, in %s, but its report failed: %s. The same command with "
+                "hydra.sweep.dir=%s makes it.",
+                results,
+                reason_of(error).rstrip("."),
+                sweep_dir,
+                exc_info=None if told else error,
+            )
+            raise SystemExit(1) from error
 
 
 def report_search(sweep_dir: Path, results: dict[str, Any], *, quiet: bool = False) -> None:
@@ -90,8 +107,16 @@ def report_search(sweep_dir: Path, results: dict[str, Any], *, quiet: bool = Fal
         f"Figure:  {figure}",
         *([f"Picture: {picture}"] if picture else []),
         *([f"Insight: {insight}"] if (insight := sweep_dir / FIGURE).exists() else []),
+        f"Weights: {_weights(best)}",
         f"Results: {sweep_dir / RESULTS}",
         f"Trials:  {sweep_dir}",
+    )
+
+
+def _weights(folder: Path) -> Path:
+    """Return the file with the weights that were kept."""
+    return next(
+        filter(Path.exists, (folder / WEIGHTS, folder / "checkpoints" / "best.ckpt")), folder
     )
 
 

@@ -26,7 +26,7 @@ def taken_up(cfg: DictConfig) -> DictConfig:
     if not cfg.resume:
         raise SettingError(
             f"{folder} holds a run already, and training there would write over it. Choose "
-            f"another folder (hydra.run.dir), or go on with that run: ckpt_path={last}."
+            "another folder (hydra.run.dir), or go on with that run: resume=true."
         )
     _check_is_the_same(cfg, folder)
     if not last.exists():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from bayesft.app.build import build_data, build_module, build_trainer, check
@@ -18,6 +19,7 @@ from bayesft.app.folder import TEST_CURVE, is_one_of_many, write_config
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
+from bayesft.errors import SettingError
 from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, read_state
 from bayesft.report import curve_table, show
@@ -87,8 +89,8 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
     try:
         if cfg.ckpt_path is not None:
             check_fits(module, read_state(cfg.ckpt_path), cfg.ckpt_path)
-        with _interruptible(trainer):
-            trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path, weights_only=True)
+        with _interruptible(trainer, folder):
+            _fit(trainer, module, data, cfg.ckpt_path)
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
         if best:
             load_weights(module, best)
@@ -99,8 +101,32 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
             getattr(logger, "close", _nothing)()
 
 
+def _fit(
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    data: pl.LightningDataModule,
+    checkpoint: str | None,
+) -> None:
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except ValueError as error:
+        if checkpoint is None or "specified number of total steps" not in str(error):
+            raise
+        raise SettingError(
+            f"{checkpoint} is of a training whose learning rate was to end where that training "
+            "ended, and this one is longer. Give trainer.max_epochs as it was, or begin a new "
+            "training."
+        ) from error
+
+
+def _how_to_go_on(folder: Path) -> str:
+    if is_one_of_many():
+        return f"the same command and hydra.sweep.dir={HydraConfig.get().sweep.dir}"
+    return f"the same command and hydra.run.dir={folder} resume=true"
+
+
 @contextlib.contextmanager
-def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
+def _interruptible(trainer: pl.Trainer, folder: Path) -> Iterator[None]:
     """Let Ctrl-C end the program with the status that a shell expects.
 
     Lightning leaves with status 1 and Ctrl-C switched off.
@@ -112,6 +138,7 @@ def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
         if not trainer.interrupted:
             raise
         signal.signal(signal.SIGINT, handler)
+        log.warning("Interrupted. What was trained is kept; go on with %s", _how_to_go_on(folder))
         raise SystemExit(_INTERRUPTED) from error
 
 

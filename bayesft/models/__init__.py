@@ -14,6 +14,7 @@ from bayesft.models.dropout import (
     set_dropout,
     site_names,
     sites,
+    sleeping_sites,
 )
 from bayesft.models.lenet import LeNet5
 from bayesft.models.mlp import MLP
@@ -47,6 +48,7 @@ __all__ = [
     "set_dropout",
     "site_names",
     "sites",
+    "sleeping_sites",
     "torchvision_detector",
     "torchvision_model",
 ]

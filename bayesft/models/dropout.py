@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from bayesft.errors import SettingError
-from bayesft.models.site import Site, added_sites
+from bayesft.models.site import Site, added_sites, drops
 
 Rates = float | Sequence[float] | Mapping[str, float]
 """One rate for all sites, one for each in their order, or some by name."""
@@ -43,6 +43,17 @@ def site_names(model: nn.Module) -> tuple[str, ...]:
 def get_dropout(model: nn.Module) -> tuple[float, ...]:
     """Return the dropout vector: the rate of each site, in order."""
     return tuple(float(module.p) for module in sites(model).values())
+
+
+def sleeping_sites(model: nn.Module) -> tuple[str, ...]:
+    """Return the sites that would drop nothing in a training: their layers are in eval mode.
+
+    A trainer leaves a module in the mode that it was handed in.
+    """
+    awake = {id(drop.site) for _, _, drop in drops(model) if drop.layer.training} | {
+        id(module) for module in model.modules() if module.training
+    }
+    return tuple(name for name, site in sites(model).items() if id(site) not in awake)
 
 
 def set_dropout(model: nn.Module, dropout: Rates) -> None:

@@ -76,7 +76,7 @@ def added_sites(model: nn.Module) -> dict[str, Site]:
     Raises:
         SettingError: sites of one name were added to two of its parts.
     """
-    found = {id(drop.site): drop.site for _, _, drop in _drops(model)}
+    found = {id(drop.site): drop.site for _, _, drop in drops(model)}
     sites = sorted(found.values(), key=lambda site: site.position)
     by_name = {site.name: site for site in sites}
     if len(by_name) < len(sites):
@@ -89,7 +89,7 @@ def added_sites(model: nn.Module) -> dict[str, Site]:
 
 def remove_sites(model: nn.Module) -> None:
     """Take the added sites away again, if any, and switch the network's own dropout on."""
-    for hooks, key, _ in list(_drops(model)):
+    for hooks, key, _ in list(drops(model)):
         del hooks[key]
     for parent in list(model.modules()):
         for name, child in parent._modules.items():
@@ -126,7 +126,8 @@ class SwitchedOff(nn.Module):
         return value
 
 
-def _drops(model: nn.Module) -> Iterator[tuple[dict, int, Drop]]:
+def drops(model: nn.Module) -> Iterator[tuple[dict, int, Drop]]:
+    """Yield the hooks of added sites, each with the hooks that it is among and its number."""
     for module in model.modules():
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
             for key, hook in hooks.items():

@@ -101,7 +101,9 @@ def _check_they_go_together(amounts: Amounts) -> None:
             )
 
 
-def check_sigmas(drift: Drift, sigmas: Sequence[float]) -> tuple[float, ...]:
+def check_sigmas(
+    drift: Drift, sigmas: Sequence[float], *, name: str = "sigmas"
+) -> tuple[float, ...]:
     """Return the strengths in increasing order, each once.
 
     Raises:
@@ -115,10 +117,10 @@ def check_sigmas(drift: Drift, sigmas: Sequence[float]) -> tuple[float, ...]:
         strengths = tuple(sorted({drift.check(sigma) for sigma in sigmas}))
     except TypeError as error:
         raise SettingError(
-            f"Expected `sigmas` to be a list of strengths such as [0.5], but got {sigmas!r}."
+            f"Expected `{name}` to be a list of strengths such as [0.5], but got {sigmas!r}."
         ) from error
     if not strengths:
-        raise SettingError("Expected `sigmas` to name at least one strength, but got none.")
+        raise SettingError(f"Expected `{name}` to name at least one strength, but got none.")
     return strengths
 
 

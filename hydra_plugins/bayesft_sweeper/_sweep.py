@@ -27,6 +27,7 @@ from hydra_plugins.bayesft_sweeper._stopping import Stopping
 from hydra_plugins.bayesft_sweeper._study import Study
 from hydra_plugins.bayesft_sweeper._told import (
     best_params,
+    luckier_line,
     short_point,
     trial_line,
     violation_of,
@@ -281,11 +282,17 @@ class Search:
         if saved := warm_start_line(self.study.ended()):
             log.info("%s", saved)
         log.info("Best: trial %d, %s%s", best.number, short_number(best.value), error)
+        if lucky := self._luckier(best):
+            log.info("%s", lucky)
         missed = [text for each in self.constraints if (text := violation_of(best, each))]
         if missed:
             limits = " and ".join(map(str, self.constraints))
             log.warning("No trial keeps to %s; of the best one it is %s", limits, ", ".join(missed))
         log.info("Results: %s", self.folder / RESULTS)
+
+    def _luckier(self, best: Trial) -> str | None:
+        minimize = self.study.optimizer.direction == "minimize"
+        return luckier_line(best, self.study.ended(), self.constraints, minimize=minimize)
 
     def _write_results(self, learnt: dict[str, Any] | None = None) -> Trial | None:
         best = self.study.optimizer.best()

@@ -30,6 +30,21 @@ def trial_line(
     return "  ".join(part for part in parts if part)
 
 
+def luckier_line(
+    best: Trial, trials: Sequence[Trial], constraints: Sequence[Constraint], *, minimize: bool
+) -> str | None:
+    """Return why a trial that gave a better value than the best is not it; None if none did."""
+    sign = -1 if minimize else 1
+    finished = [t for t in trials if t.state == "finished" and is_feasible(t, constraints)]
+    top = max(finished, key=lambda trial: sign * trial.value, default=best)
+    if sign * top.value <= sign * best.value:
+        return None
+    return (
+        f"Trial {top.number} gave {short_number(top.value)}, but by the Gaussian process of all "
+        "trials it is not the better one"
+    )
+
+
 def violation_of(trial: Trial, constraint: Constraint) -> str:
     """Return what a finished trial measured where it misses a constraint, else nothing."""
     if is_feasible(trial, [constraint]):

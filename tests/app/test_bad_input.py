@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import pytest
+import pytorch_lightning as pl
 from hydra.errors import HydraException
 
 from bayesft.app import search as run_trial
 from bayesft.app import train
+from bayesft.app.errors import CommandError
 from tests.helpers.app import ROOT, SMALL, composed, search
 
 TABLE = [
@@ -139,6 +141,14 @@ def test_a_checkpoint_of_another_network(tmp_path):
         (["data=mnist", "paths.data_dir=nowhere"], "MNIST is not usable"),
         (["data=folder"], "`data.root` is not set"),
         (["evaluation.sigmas=[-1]"], "`sigma`"),
+        (["evaluation.sigmas=0.3"], r"`evaluation.sigmas` to be a list.*but got 0.3"),
+        (["rates.high=1"], r"0 <= low < high < 1, but got 0.0 and 1"),
+        (["rates.start=[0.9]"], r"`rates.start` to lie between .*rates.high=0.8, but got 0.9"),
+        (["data._target_=builtins.dict"], r"data._target_=builtins.dict makes a dict"),
+        (
+            ["data._target_=tests.app.test_bad_input.Untested"],
+            r"Untested has no `test_dataloader`",
+        ),
         (["evaluation.test.seed=2"], r"evaluation.\*.seed"),
         (
             ["method=noise_injection", "method.chip_seed=3"],
@@ -151,6 +161,39 @@ def test_a_search_is_refused_before_its_first_trial(tmp_path, overrides, message
     with pytest.raises(HydraException, match=message):
         search(tmp_path / "s", *small(overrides), *overrides)
     assert not (tmp_path / "s" / "0").exists()
+
+
+class Untested(pl.LightningDataModule):
+    def __init__(self, **settings):
+        super().__init__()
+
+    def train_dataloader(self):
+        return []
+
+    def val_dataloader(self):
+        return []
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (
+            "nowhere.Net",
+            r"target 'nowhere.Net': ModuleNotFoundError: No module named 'nowhere'. Is",
+        ),
+        ("tests.app.test_bad_input.opens", r"FileNotFoundError: .*No such file.*weights.pt"),
+        ("tests.app.test_bad_input.Nowhere", r"target 'tests.app.test_bad_input.Nowhere': \w+"),
+    ],
+)
+def test_what_a_network_of_ones_own_says_is_told(tmp_path, target, words):
+    cfg = composed(tmp_path / "run", *SMALL)
+    cfg.model = {"_target_": target}
+    with pytest.raises(CommandError, match=words):
+        train(cfg)
+
+
+def opens():
+    return open("weights.pt")
 
 
 @pytest.mark.parametrize(

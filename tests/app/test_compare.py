@@ -1,6 +1,7 @@
 """The comparison of contenders, from the command line's overrides to its report."""
 
 import csv
+import shlex
 
 import pytest
 import pytorch_lightning as pl
@@ -150,6 +151,18 @@ def test_more_seeds_and_contenders_join_what_is_there(tmp_path, capsys):
     again = Cost.read(curves["sam"].parent)
     assert (again.epochs, again.passes) == (cost.epochs, cost.passes)
     assert 0 < again.seconds <= cost.seconds
+
+
+def test_the_command_it_prints_makes_what_is_missing(tmp_path, capsys):
+    """Also where the command before it asked for other runs."""
+    folder = tmp_path / "c"
+    sweep(folder, "contender=erm", "seed=0,1")
+    capsys.readouterr()
+    sweep(folder, "contender=sam", "seed=0")
+    shown = capsys.readouterr().out
+    assert "Missing: sam, seed 1: not started" in " ".join(shown.split())
+    [command] = [line for line in shown.splitlines() if "python train.py -m" in line]
+    assert shlex.split(command)[-3:] == ["contender=sam", "seed=1", f"hydra.sweep.dir={folder}"]
 
 
 @pytest.mark.parametrize(

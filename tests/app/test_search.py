@@ -5,16 +5,18 @@ import json
 import math
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from PIL import Image
 
 from bayesft.app import search as run_trial
-from bayesft.app.report import report_search, retrain_command
+from bayesft.app.report import SearchReport, report_search, retrain_command
 from bayesft.app.train import fitted
 from bayesft.data import DigitsDataModule
 from bayesft.methods.checkpoint import read_state
@@ -110,6 +112,19 @@ def test_the_report(finished):
     ours, theirs = (Curve.from_json(folder / "test_curve.json") for folder in (best, erm))
     assert ours.sigmas == theirs.sigmas == (0.0, 0.3, 0.6, 0.9, 1.2, 1.5)
     assert math.isfinite(paired_difference(ours, theirs).value)
+
+
+def test_a_report_that_fails_is_no_success(finished, tmp_path, caplog):
+    folder = tmp_path / "s"
+    shutil.copytree(finished, folder)
+    best = yaml.safe_load((folder / "optimization_results.yaml").read_text())["best_folder"]
+    shutil.rmtree(folder / best)
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}})
+    with pytest.raises(SystemExit) as ended:
+        SearchReport().on_multirun_end(config)
+    assert ended.value.code == 1
+    assert "its report failed: FileNotFoundError" in caplog.text
+    assert f"hydra.sweep.dir={folder} makes it" in caplog.text
 
 
 def test_the_table_shows_best_against_erm(finished, capsys):

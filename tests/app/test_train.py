@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from bayesft.app import train
+from bayesft.app.build import build_network
 from bayesft.app.errors import CommandError
 from bayesft.app.train import fitted
 from bayesft.methods.checkpoint import read_state
+from bayesft.models import sleeping_sites
 from bayesft.robustness import Curve
 from tests.helpers.app import ROOT, SMALL, composed
 from tests.helpers.processes import interruptible
@@ -63,7 +65,7 @@ def test_the_best_epochs_weights_are_kept_and_tested(tmp_path):
 def test_a_run_is_never_written_over(tmp_path):
     train(composed(tmp_path / "run", *SMALL))
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
-    with pytest.raises(CommandError, match=r"holds a run already.*ckpt_path=.*last.ckpt"):
+    with pytest.raises(CommandError, match=r"holds a run already.*go on .*: resume=true"):
         train(composed(tmp_path / "run", *SMALL, "seed=1"))
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
 
@@ -97,6 +99,48 @@ def test_without_callbacks_and_logger(tmp_path):
     small = [each for each in SMALL if not each.startswith("callbacks.")]
     cfg = composed(tmp_path / "run", *small, "callbacks=none", "logger=none")
     assert train(cfg) is None
+
+
+def test_a_network_that_came_in_eval_mode_drops(tmp_path):
+    """As a function leaves it that loads its weights."""
+    cfg = composed(tmp_path / "run", *SMALL)
+    cfg.model = {"_target_": "tests.app.test_train.loaded", "width": 8, "dropout": [0.25]}
+    with fitted(cfg) as run:
+        assert run.module.model[2].training
+
+
+def loaded(width: int) -> torch.nn.Module:
+    return mine(width).eval()
+
+
+def test_rates_of_layers_in_eval_mode_are_told_to_do_nothing(tmp_path):
+    cfg = composed(tmp_path / "run", *SMALL)
+    cfg.model = {"_target_": "tests.app.test_train.frozen", "sites": "block", "dropout": 0.25}
+    with pytest.warns(UserWarning, match=r"rates of first drop nothing.*in training mode"):
+        network = build_network(cfg)
+    assert sleeping_sites(network) == ("first",)
+    assert network.second.training
+
+
+def frozen() -> torch.nn.Module:
+    network = torch.nn.Sequential()
+    network.flat = torch.nn.Flatten()
+    for name in ("first", "second"):
+        network.add_module(name, torch.nn.Linear(64, 64))
+        network.add_module(f"{name}_relu", torch.nn.ReLU())
+    network.last = torch.nn.Linear(64, 10)
+    network.first.eval()
+    return network
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_a_longer_training_than_its_learning_rate_is_told(tmp_path):
+    with fitted(composed(tmp_path / "a", *SMALL)):
+        pass
+    last = f"ckpt_path='{tmp_path / 'a' / 'checkpoints' / 'last.ckpt'}'"
+    longer = composed(tmp_path / "b", *SMALL, last, "trainer.max_epochs=20")
+    with pytest.raises(CommandError, match=r"learning rate was to end.*max_epochs as it was"):
+        train(longer)
 
 
 def test_a_network_of_ones_own(tmp_path):

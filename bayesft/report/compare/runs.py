@@ -59,6 +59,7 @@ class Found:
         missing: which runs are not there, and why: a line for each contender and reason.
         left_out: one line for each run that is not compared, and why.
         notes: what is not equal, and may have to be.
+        unfinished: contender and seed of each run that is not there.
     """
 
     comparison: Comparison
@@ -66,6 +67,7 @@ class Found:
     missing: tuple[str, ...]
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
+    unfinished: tuple[tuple[str, int], ...] = ()
 
 
 def is_comparison(folder: Path) -> bool:
@@ -102,6 +104,7 @@ def read_comparison(folder: Path) -> Found:
     named = [*plan.contenders, *sorted({name for name, _ in [*kept, *reasons]})]
     order = list(dict.fromkeys(sorted(named, key=lambda name: name != baseline)))
     finished = {key: run for key, run in kept.items() if run.curve is not None}
+    unfinished = [(name, seed) for name in order for seed in seeds if (name, seed) not in finished]
     missing = _told(
         {
             (name, seed): _reason(
@@ -110,9 +113,7 @@ def read_comparison(folder: Path) -> Found:
                 # Where experiment=compare has a run write.
                 folder / name / f"seed-{seed}" in unread,
             )
-            for name in order
-            for seed in seeds
-            if (name, seed) not in finished
+            for name, seed in unfinished
         }
     )
     if not finished:
@@ -130,7 +131,9 @@ def read_comparison(folder: Path) -> Found:
         curves, tuple(first.config["evaluation"]["sigmas"]), baseline, score_title(first.config)
     )
     notes = [*_of_baseline(comparison), *unequal(by_name)]
-    return Found(comparison, by_name, tuple(missing), tuple(left_out), tuple(notes))
+    return Found(
+        comparison, by_name, tuple(missing), tuple(left_out), tuple(notes), tuple(unfinished)
+    )
 
 
 def _run(folder: Path, run: Path, config: Mapping[str, Any]) -> Run:
