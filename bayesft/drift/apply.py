@@ -52,7 +52,7 @@ class DriftingWeights:
         drift: says which of its parameters drift, and how.
 
     Raises:
-        SettingError: nothing in `model` drifts.
+        SettingError: nothing in `model` drifts; in a draw, the drift is none.
     """
 
     def __init__(self, model: nn.Module, drift: Drift) -> None:
@@ -94,6 +94,7 @@ class DriftingWeights:
         """
         if self.streamed:
             for sigma in sigmas:
+                self._coded.check(sigma)
                 for chip in chips:
                     self._drift(self._seen, self._reader(chip), sigma)
                     # A forward pass may have let them look elsewhere.
@@ -126,6 +127,7 @@ class DriftingWeights:
         """Write the drifted weights of D chips to as many rows, at one sigma after the other."""
         codes = None
         for sigma in sigmas:
+            self._coded.check(sigma)
             if not self._by_kernel(rows, chips, sigma):
                 if codes is None and not self.streamed:
                     codes = self._codes_of(chips)

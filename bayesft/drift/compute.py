@@ -11,6 +11,7 @@ from bayesft.drift.chip import Chip
 from bayesft.drift.noise import chip_keys
 from bayesft.drift.quantiles import look_up, quantiles
 from bayesft.drift.stream import Reader
+from bayesft.errors import SettingError
 
 # Weights whose drift is computed at once, so that what is in between stays in the cache.
 _BLOCK = 1 << 18
@@ -31,7 +32,42 @@ class CodedDrift:
         self.device = device
         # A class that only says anew what happens to a weight does not mean its parent's factor.
         self._by_factor = _depth(drift, "factor") <= _depth(drift, "__call__")
+        self._checked: set[float] = set()
         self._tables: dict[tuple[float, torch.dtype], Tensor | None] = {}
+
+    def check(self, sigma: float) -> None:
+        """Raise `SettingError` unless the drift does at `sigma` what drifts do.
+
+        Once for each sigma, on four weights.
+        """
+        if sigma in self._checked:
+            return
+        self._checked.add(sigma)
+        with torch.inference_mode(False), torch.no_grad():
+            clean = torch.tensor([[1.0, -0.5], [0.25, -2.0]], device="cpu")
+            normal = torch.tensor([[0.0, -1.0], [0.5, 2.0]], device="cpu")
+            weight = clean.clone()
+            drifted = self.drift(weight, normal.clone(), sigma)
+            name = type(self.drift).__name__
+            if not torch.equal(weight, clean):
+                raise SettingError(
+                    f"{name} writes to the weights that it is given, which are the network's own. "
+                    "Return a new tensor: `weight * x` in place of `weight.mul_(x)`."
+                )
+            found = tuple(drifted.shape) if isinstance(drifted, Tensor) else type(drifted).__name__
+            if found != (2, 2):
+                raise SettingError(
+                    f"Expected {name} to return the drifted weights, a tensor of the shape that it "
+                    f"is given, (2, 2) here, but got {found}."
+                )
+            factor = self.drift.factor(normal, sigma) if self._by_factor else None
+            if factor is not None and not torch.allclose(
+                clean * factor, drifted, rtol=1e-3, equal_nan=True
+            ):
+                raise SettingError(
+                    f"{name}.factor and calling it disagree at sigma {sigma:g}: calling it has to "
+                    "return weight * factor(normal, sigma). Leave `factor` out if it does not."
+                )
 
     def normals(self, codes: Tensor) -> Tensor:
         """Return float32 normals of the codes' shape; the codes are contiguous."""

@@ -64,7 +64,8 @@ def test_a_factor_is_computed_once_for_each_strength():
     with DriftingWeights(nn.Linear(300, 200), Counted()) as weights:
         for _ in range(3):
             assert len(list(weights.draws([Chip(0, 0), Chip(0, 1)], [0.3, 0.6]))) == 4
-    assert sizes == [1 << 17, 1 << 17]
+    # Those few are a check of the drift.
+    assert [size for size in sizes if size > 4] == [1 << 17, 1 << 17]
 
 
 def test_a_draws_outputs_do_not_depend_on_its_row():

@@ -128,13 +128,13 @@ def test_nothing_is_compiled_with_addresses_in_it():
     assert made() == (False, False)
 
 
-@pytest.mark.parametrize("shape", [(), (2 * BINS,)])
-def test_a_factor_that_is_no_memory_of_its_own(shape):
+@pytest.mark.parametrize("expanded", [False, True])
+def test_a_factor_that_is_no_memory_of_its_own(expanded):
     """The same for each normal, in one number."""
 
     class Halving(LogNormalDrift):
         def factor(self, normal, sigma):
-            return torch.tensor(0.5).expand(shape)
+            return torch.tensor(0.5).expand(normal.shape if expanded else ())
 
         def __call__(self, weight, normal, sigma):
             return weight * self.factor(normal, sigma).expand(normal.shape)
