@@ -30,11 +30,11 @@ class DriftingWeights:
     come back with another last bit.
 
     Of a small network the draws are computed several at a time, as rows of all weights,
-    and a chip's codes are made once for all sigmas; the network looks at one row, to which
-    the others are copied. A large one, of more than `LARGE` numbers, is *streamed*: the
-    codes come in windows, anew for each sigma, and what drifted goes straight to where the
-    network looks. So there are the clean weights, the drifted ones, and little else. The
-    numbers are the same either way.
+    and a chip's codes are made once for all sigmas; the network looks at one row after the
+    other, on a GPU at one to which the others are copied. A large one, of more than `LARGE`
+    numbers, is *streamed*: the codes come in windows, anew for each sigma, and what
+    drifted goes straight to where the network looks. So there are the clean weights, the
+    drifted ones, and little else. The numbers are the same either way.
 
     Example:
         >>> with DriftingWeights(model, LogNormalDrift()) as weights:
@@ -80,12 +80,14 @@ class DriftingWeights:
         # New memory for each draw would cost as much as the drift.
         self._rows: Tensor | None = None
         self._codes: Tensor | None = None
-        # The row that is shown to the network, and what each parameter looks at: a part of
-        # it, or memory that its part is copied to. Made once: as many views for each draw
-        # would take a small network as long as its forward pass.
+        # A row for what is shown to the network alone.
         self._shown: Tensor | None = None
+        # What each parameter looks at to see a row, by the row's address: a part of it, or
+        # memory of its own that its part is copied to. Made once: as many views for each draw
+        # would take a network of many modules as long as its forward pass.
+        self._views: dict[int, _Views] = {}
+        # Of a streamed network.
         self._seen: list[Tensor] = []
-        self._copies: list[tuple[Tensor, Tensor]] = []
 
     def draws(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[None]:
         """Give the network the weights of one draw after the other. Within the context alone.
@@ -101,17 +103,20 @@ class DriftingWeights:
                     self._look_at(self._seen)
                     yield
         else:
-            shown = self._memory_to_show()
+            copied = len(chips) > 1 and _copies_rows(self.device)
+            shown = self._memory_to_show() if copied or len(chips) == 1 else None
             rows = shown[None] if len(chips) == 1 else self._memory_of_rows(len(chips))
             for _ in self._filled(rows, chips, sigmas):
                 for row in rows:
-                    if len(chips) > 1:
+                    if copied:
                         shown.copy_(row)
-                    self._show()
+                    self._show(shown if copied else row)
                     yield
 
     def rows(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[Tensor]:
         """Yield the drifted weights of D chips at each sigma, which the network need not have.
+
+        If it looks at rows that `draws` gave it, these may be written again.
 
         Yields:
             shape `(D, count)`, each row in the order of `names`; as it is until the
@@ -168,7 +173,7 @@ class DriftingWeights:
 
     def __exit__(self, *error: object) -> None:
         self._look_at(self._clean)
-        self._shown, self._seen, self._copies = None, [], []
+        self._shown, self._views, self._seen = None, {}, []
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -182,23 +187,18 @@ class DriftingWeights:
 
     def _memory_to_show(self) -> Tensor:
         if self._shown is None:
-            with torch.inference_mode(False), torch.no_grad():
+            with torch.inference_mode(False):
                 self._shown = torch.empty_like(self._row)
-                for part, clean in zip(self._parts(self._shown), self._clean, strict=True):
-                    # Of another type, or of another memory format, which decides how a
-                    # convolution is computed.
-                    if (part.dtype, part.stride()) != (clean.dtype, clean.stride()):
-                        self._copies.append((torch.clone(clean), part))
-                        part = self._copies[-1][0]
-                    self._seen.append(part)
         return self._shown
 
-    def _show(self) -> None:
-        """Let the network look at what the row that is shown has now."""
-        for own, part in self._copies:
-            own.copy_(part)
+    def _show(self, row: Tensor) -> None:
+        """Let the network look at what a row has."""
+        address = row.data_ptr()
+        if address not in self._views:
+            with torch.inference_mode(False), torch.no_grad():
+                self._views[address] = _Views(self._parts(row), self._clean)
         # A forward pass may have let them look elsewhere.
-        self._look_at(self._seen)
+        self._look_at(self._views[address].now())
 
     def _look_at(self, tensors: Sequence[Tensor]) -> None:
         for parameter, tensor in zip(self._parameters, tensors, strict=True):
@@ -227,10 +227,44 @@ class DriftingWeights:
     def _memory_of_rows(self, draws: int) -> Tensor:
         if self._rows is None or len(self._rows) != draws:
             # The old rows and codes go before the new ones come.
+            self._look_at(self._clean)
+            self._views = {}
             self._rows = self._codes = None
             with torch.inference_mode(False):
                 self._rows = torch.empty(draws, self._width, dtype=self._type, device=self.device)
         return self._rows
+
+
+def _copies_rows(device: torch.device) -> bool:
+    """Tell whether a row is copied to where the network looks, in place of views of each row.
+
+    On a CPU a copy takes a small network longer; elsewhere nobody waits for it.
+    """
+    return device.type != "cpu"
+
+
+class _Views:
+    """What parameters look at to see the parts of a row.
+
+    Args:
+        parts: of the row.
+        clean: the parameters. One of another type than its part, or of another memory format,
+            which decides how a convolution is computed, has memory of its own.
+    """
+
+    def __init__(self, parts: Sequence[Tensor], clean: Sequence[Tensor]) -> None:
+        self._seen = list(parts)
+        self._copies: list[tuple[Tensor, Tensor]] = []
+        for place, (part, weight) in enumerate(zip(parts, clean, strict=True)):
+            if (part.dtype, part.stride()) != (weight.dtype, weight.stride()):
+                self._seen[place] = torch.clone(weight)
+                self._copies.append((self._seen[place], part))
+
+    def now(self) -> list[Tensor]:
+        """Return them, with what the row has now."""
+        for own, part in self._copies:
+            own.copy_(part)
+        return self._seen
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, drifted
+from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, apply, drifted
 
 
 def network() -> nn.Module:
@@ -155,9 +155,12 @@ def test_a_drift_that_looks_at_whole_weights_sees_them_whole():
     assert same(bits(model), before)
 
 
+@pytest.mark.parametrize("copied", [False, True])
 @pytest.mark.parametrize("chips", [1, 3])
 @pytest.mark.parametrize("form", ["plain", "channels_last", "mixed"])
-def test_a_draw_among_others_is_what_it_is_alone_and_is_seen_in_one_place(form, chips):
+def test_a_draw_among_others_is_what_it_is_alone(monkeypatch, form, chips, copied):
+    """And the network looks at few places, by views of each row or copies, as on a GPU."""
+    monkeypatch.setattr(apply, "_copies_rows", lambda device: copied)
     model, drift = network(), LogNormalDrift()
     if form == "channels_last":
         model = model.to(memory_format=torch.channels_last)
@@ -176,5 +179,5 @@ def test_a_draw_among_others_is_what_it_is_alone_and_is_seen_in_one_place(form, 
             places.add(tuple(parameter.data_ptr() for parameter in model.parameters()))
             # As a forward pass may do.
             model[0].weight.data = torch.zeros(4, 1, 3, 3)
-    assert len(places) == 1
+    assert len(places) == (1 if copied else len(chips))
     assert same(bits(model), before)
