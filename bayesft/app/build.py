@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import nn
@@ -163,8 +163,8 @@ def check(cfg: DictConfig) -> None:
         raise SettingError(f"Expected `seed` to be null or from 0 to 2^32 - 1, but got {seed!r}.")
     drift = build_drift(cfg)
     check_sigmas(drift, cfg.evaluation.sigmas, name="evaluation.sigmas")
-    if not (isinstance(further := cfg.evaluation.test.sigmas, Sequence) and len(further) == 0):
-        check_sigmas(drift, further, name="evaluation.test.sigmas")
+    if cfg.evaluation.test.sigmas != []:
+        check_sigmas(drift, cfg.evaluation.test.sigmas, name="evaluation.test.sigmas")
     _check_rates(cfg.rates)
     purposes = ("validation", "objective", "test")
     for name in (*purposes, "trial"):
@@ -198,19 +198,26 @@ def check(cfg: DictConfig) -> None:
 def _check_rates(rates: DictConfig) -> None:
     """Raise `SettingError` unless a search can be between these rates."""
     low, high, start = rates.low, rates.high, rates.start
-    numbers = all(isinstance(each, (int, float)) for each in (low, high))
-    if not numbers or not 0 <= low < high < 1:
+    if not _are_numbers([low, high]) or not 0 <= low < high < 1:
         raise SettingError(
             "Expected `rates.low` and `rates.high` to be rates, 0 <= low < high < 1, but got "
             f"{low!r} and {high!r}. Try rates.low=0 rates.high=0.8."
         )
-    flat = [rate for each in start for rate in (each if isinstance(each, Sequence) else [each])]
-    outside = [rate for rate in flat if not low <= rate <= high]
+    if not isinstance(start, ListConfig) or not _are_numbers(start):
+        raise SettingError(
+            "Expected `rates.start` to be a list of first trials, each a rate for all sites, but "
+            f"got {start!r}. Try rates.start=[0,0.2]."
+        )
+    outside = [rate for rate in start if not low <= rate <= high]
     if outside:
         raise SettingError(
             f"Expected `rates.start` to lie between rates.low={low} and rates.high={high}, but got "
             f"{outside[0]!r}."
         )
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in values)
 
 
 def evaluation_amount(cfg: DictConfig, purpose: str) -> dict[str, Any]:

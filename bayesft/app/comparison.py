@@ -61,10 +61,7 @@ class ComparisonReport(StudyReport):
             {name: path for name, path in figures.items() if path.exists()},
             {"page": folder / PAGE},
             {
-                # A contender of another name is known by its command alone.
-                name: tuple(dict.fromkeys(values))
-                for name, values in zip(
-                    ("contender", "seed"), zip(*found.unfinished, strict=True), strict=False
-                )
+                "contender": list(dict.fromkeys(name for name, _ in found.unfinished)),
+                "seed": list(dict.fromkeys(seed for _, seed in found.unfinished)),
             },
         )

@@ -114,10 +114,11 @@ def report_search(sweep_dir: Path, results: dict[str, Any], *, quiet: bool = Fal
 
 
 def _weights(folder: Path) -> Path:
-    """Return the file with the weights that were kept."""
-    return next(
-        filter(Path.exists, (folder / WEIGHTS, folder / "checkpoints" / "best.ckpt")), folder
-    )
+    """Return the file with the weights that were kept; the folder where it is not the only one."""
+    kept = [path for path in (folder / "checkpoints").glob("*.ckpt") if path.name != "last.ckpt"]
+    if (folder / WEIGHTS).exists():
+        return folder / WEIGHTS
+    return kept[0] if len(kept) == 1 else folder
 
 
 def retrain_command(folder: Path) -> str:

@@ -43,9 +43,17 @@ class CodedDrift:
         if sigma in self._checked:
             return
         self._checked.add(sigma)
+        try:
+            # Nobody waits for a GPU there.
+            self._check_on(torch.device("cpu"), sigma)
+        except RuntimeError:
+            # The drift may have tensors of its own where the weights are.
+            self._check_on(self.device, sigma)
+
+    def _check_on(self, device: torch.device, sigma: float) -> None:
         with torch.inference_mode(False), torch.no_grad():
-            clean = torch.tensor([[1.0, -0.5], [0.25, -2.0]], device="cpu")
-            normal = torch.tensor([[0.0, -1.0], [0.5, 2.0]], device="cpu")
+            clean = torch.tensor([[1.0, -0.5], [0.25, -2.0]], device=device)
+            normal = torch.tensor([[0.0, -1.0], [0.5, 2.0]], device=device)
             weight = clean.clone()
             drifted = self.drift(weight, normal.clone(), sigma)
             name = type(self.drift).__name__

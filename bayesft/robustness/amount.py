@@ -78,7 +78,9 @@ def check_amounts(
 
 
 def _check_they_go_together(amounts: Amounts) -> None:
-    draws, images_per_draw, target_stderr, _, max_images = amounts
+    """Raise `SettingError` if one of them leaves another without a meaning or without room."""
+    draws, images_per_draw = amounts.draws, amounts.images_per_draw
+    target_stderr, max_images = amounts.target_stderr, amounts.max_images
     limits = [name for name in ("max_draws", "max_images") if getattr(amounts, name) is not None]
     if target_stderr is None:
         if limits:

@@ -14,6 +14,8 @@ from bayesft.app.errors import CommandError
 from tests.helpers.app import ROOT, SMALL, composed, search
 
 TABLE = [
+    (["rates.start=0.1"], r"`rates.start` to be a list of first trials.*but got 0.1"),
+    (["rates.start=[[0,0.1]]"], r"`rates.start` to be a list of first trials"),
     (["model.dropout=[0.1]"], r"`model.dropout` to have 2 rates.*fc1, fc2.*got 1: \[0.1\]"),
     (["model.dropout=1.0"], r"in \[0, 1\), but got 1.0"),
     (["model.dropout=[-0.1,0]"], r"rate of fc1 to be a number in \[0, 1\), but got -0.1"),

@@ -136,6 +136,9 @@ def test_the_table_shows_best_against_erm(finished, capsys):
     assert "standard errors" in shown
     assert retrain_command(finished / "3") in shown
     assert str(finished / "curves.png") in shown
+    [weights] = [line.split()[1] for line in shown.splitlines() if line.startswith("Weights:")]
+    assert weights == str(finished / "3" / "weights.ckpt")
+    assert read_state(weights)
 
 
 def test_what_was_learnt_of_the_sites(finished, capsys):

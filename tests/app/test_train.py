@@ -179,3 +179,5 @@ def test_ctrl_c_ends_with_the_status_of_an_interrupt(tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert read_state(folder / "checkpoints" / "last.ckpt")
+    [log] = folder.glob("*.log")
+    assert f"go on with the same command and hydra.run.dir={folder} resume=true" in log.read_text()

@@ -1,6 +1,7 @@
 """Backends agree on the same draws, and refuse by name what they cannot do."""
 
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -332,3 +333,12 @@ def test_workers_bring_the_same_images():
         for workers in (0, 1)
     ]
     assert curves[0].scores == curves[1].scores
+
+
+@pytest.mark.parametrize(("gibibytes", "draws"), [(80, 14), (8, 1)])
+def test_a_chunk_of_draws_takes_a_small_part_of_a_gpus_memory(monkeypatch, gibibytes, draws):
+    """Of ResNet-18, of which a draw has 90 MB of codes and weights."""
+    memory = SimpleNamespace(total_memory=gibibytes << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
+    weights = SimpleNamespace(device=torch.device("cuda"), count=11_200_000)
+    assert InPlace(None, weights, None).chunk([torch.zeros(64, 3, 32, 32)]) == draws

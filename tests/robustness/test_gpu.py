@@ -166,3 +166,16 @@ def test_resnet152_takes_half_as_much_again_and_its_weights_at_most():
         return torch.cuda.max_memory_allocated() - elsewhere
 
     assert peak(under_drift) <= 1.5 * peak(plain) + weights
+
+
+def test_a_drift_may_have_tensors_of_its_own_where_the_weights_are():
+    class Tabled(LogNormalDrift):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.ones(1, device="cuda")
+
+        def __call__(self, weight, normal, sigma):
+            return weight * torch.exp(sigma * normal) * self.scale
+
+    model, data = setting()
+    assert evaluate(model.cuda(), data, Tabled(), [0.5], 4, score=confidence).points[0].draws == 4

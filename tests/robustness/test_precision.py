@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from bayesft.drift import LogNormalDrift
 from bayesft.errors import SettingError
 from bayesft.models import MLP
 from bayesft.robustness import Curve, PrecisionWarning, ScoreWarning, evaluate, paired_difference
-from bayesft.robustness.pilot import best_plan, draws_worth
+from bayesft.robustness.pilot import best_plan, draws_worth, run_pilot
 
 DRIFT = LogNormalDrift()
 
@@ -226,6 +227,24 @@ def test_the_plan_is_the_optimum_of_the_textbook():
         exact = math.sqrt(ratio * within / between)
         assert exact / 2 <= plan.images <= exact * 2
         assert plan.draws == math.ceil((between + within / plan.images) / 0.003**2)
+
+
+def test_a_pilot_times_few_of_many_sigmas():
+    """The variance is wanted at each; a draw takes as long at any."""
+    asked = []
+
+    class Asked:
+        pool, seed, distributed = SimpleNamespace(total=500), 0, False
+        weights = SimpleNamespace(device=torch.device("cpu"))
+
+        def __call__(self, requests, reduce=None):
+            asked.append([(len(each.images), len(each.sigmas)) for each in requests])
+            return [torch.rand(len(each.sigmas), 2) for each in requests]
+
+    sigmas = tuple(k / 10 for k in range(16))
+    plans = run_pilot(Asked(), sigmas, target=0.01, worst=0.0, max_draws=1000)
+    assert len(plans) == 16
+    assert asked == [[(8, 1)], [(8, 16)] * 16, [(64, 4)] * 2]
 
 
 def test_a_plan_keeps_to_its_limits_if_one_can():
