@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# A process for each core, of one thread: with more they would wait for one another's. Tests of
+# several threads ask for them.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 SOURCES := bayesft callbacks hydra_plugins tests benchmarks train.py search.py
 
 .DEFAULT_GOAL := help
@@ -15,10 +18,10 @@ search: $(VENV)/installed  ## Search dropout rates on the embedded digits, under
 	$(RUN) search.py -m hydra/sweeper=bayesft
 
 test: $(VENV)/installed-dev lint  ## Lint, import contracts, and the tests that take seconds
-	$(RUN) -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/installed-dev lint  ## The same with the tests that take minutes
-	$(RUN) -m pytest
+	$(PYTEST)
 
 lint: $(VENV)/installed-dev  ## Style and import contracts
 	$(RUN) -m ruff check $(SOURCES)

@@ -81,7 +81,7 @@ def main() -> None:
     )
     print("c over a, equal work")
     for name, network, images, draws, size, repeats in (
-        ("lenet5", lenet5, test_set, 100, 100, 9),
+        ("lenet5", lenet5, test_set, 100, 100, 35),
         ("mlp", mlp, test_set, 100, 100, 25),
         ("resnet18", resnet18, pictures, 8, 64, 3),
     ):
