@@ -21,6 +21,9 @@ from bayesft.robustness.amount import amount, check_sigmas
 
 log = logging.getLogger(__name__)
 
+# What chips are drawn for, each with a seed of its own.
+_PURPOSES = ("validation", "objective", "test")
+
 
 def make(config: DictConfig, **settings: Any) -> Any:
     """Instantiate `config` with plain lists and dicts in place of OmegaConf's."""
@@ -40,7 +43,7 @@ def build_network(cfg: DictConfig) -> nn.Module:
     network = make(OmegaConf.create(settings))
     if sites is None:
         sites = OWN if model_site_names(network) else "block"
-    shape = _image_shape(cfg)
+    shape = image_shape(cfg)
     if sites != OWN and shape is None:
         raise SettingError(
             "To find the network's layers it is run on an image, so `data.channels` and "
@@ -75,7 +78,7 @@ def _wake(network: nn.Module) -> None:
         )
 
 
-def _image_shape(cfg: DictConfig) -> tuple[int, int, int] | None:
+def image_shape(cfg: DictConfig) -> tuple[int, int, int] | None:
     """Return channels, height and width of the images; None where the data does not tell.
 
     Raises:
@@ -166,21 +169,9 @@ def check(cfg: DictConfig) -> None:
     if cfg.evaluation.test.sigmas != []:
         check_sigmas(drift, cfg.evaluation.test.sigmas, name="evaluation.test.sigmas")
     _check_rates(cfg.rates)
-    purposes = ("validation", "objective", "test")
-    for name in (*purposes, "trial"):
+    for name in (*_PURPOSES, "trial"):
         evaluation_amount(cfg, name)
-    seeds = {name: cfg.evaluation[name].seed for name in purposes}
-    if len(set(seeds.values())) < len(seeds):
-        raise SettingError(
-            f"Expected evaluation.*.seed to differ between purposes, but got {seeds}: a network "
-            "chosen on some chips must be tested on others."
-        )
-    trained = cfg.method.get("chip_seed")
-    if trained is not None and trained in seeds.values():
-        raise SettingError(
-            f"Expected method.chip_seed to be none of evaluation.*.seed, {seeds}, but got "
-            f"{trained}: what is trained on some chips must be chosen and tested on others."
-        )
+    seeds = _check_seeds(cfg)
     for name, callback in (cfg.get("callbacks") or {}).items():
         if callback is not None and callback.get("_target_") is None:
             raise SettingError(
@@ -193,6 +184,28 @@ def check(cfg: DictConfig) -> None:
                 f"Expected callbacks.{name}.seed to differ from evaluation.test.seed, but both "
                 f"are {seeds['test']}: what is tuned on some chips must be tested on others."
             )
+
+
+def _check_seeds(cfg: DictConfig) -> dict[str, int]:
+    """Return the seed of each purpose's chips; raise `SettingError` if two purposes share them."""
+    seeds = {name: cfg.evaluation[name].seed for name in _PURPOSES}
+    for name, seed in seeds.items():
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise SettingError(
+                f"Expected evaluation.{name}.seed to be an integer of at least 0, but got {seed!r}."
+            )
+    if len(set(seeds.values())) < len(seeds):
+        raise SettingError(
+            f"Expected evaluation.*.seed to differ between purposes, but got {seeds}: a network "
+            "chosen on some chips must be tested on others."
+        )
+    trained = cfg.method.get("chip_seed")
+    if trained is not None and trained in seeds.values():
+        raise SettingError(
+            f"Expected method.chip_seed to be none of evaluation.*.seed, {seeds}, but got "
+            f"{trained}: what is trained on some chips must be chosen and tested on others."
+        )
+    return seeds
 
 
 def _check_rates(rates: DictConfig) -> None:

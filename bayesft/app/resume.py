@@ -6,7 +6,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.folder import CONFIG, TEST_CURVE
-from bayesft.errors import SettingError
+from bayesft.errors import CheckpointError, SettingError
+from bayesft.methods.checkpoint import read_state
 from bayesft.report.recipe import difference, recipe
 from bayesft.robustness import Curve
 
@@ -31,6 +32,14 @@ def taken_up(cfg: DictConfig) -> DictConfig:
     _check_is_the_same(cfg, folder)
     if not last.exists():
         return cfg
+    try:
+        read_state(last)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{last}, the last state of the training in {folder}, cannot be read: it was cut off "
+            "or damaged. Go on from an earlier state, if there is one: "
+            f"ckpt_path={last.with_name('best.ckpt')}. Or delete it, and the training begins again."
+        ) from error
     cfg = cfg.copy()
     OmegaConf.update(cfg, "ckpt_path", str(last))
     return cfg

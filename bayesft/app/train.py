@@ -12,9 +12,10 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from bayesft.app.build import build_data, build_module, build_trainer, check
+from bayesft.app.build import build_data, build_module, build_trainer, check, image_shape
 from bayesft.app.cost import TrainingCost
 from bayesft.app.errors import told_plainly
+from bayesft.app.first_batch import FirstBatch
 from bayesft.app.folder import TEST_CURVE, is_one_of_many, write_config
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
@@ -85,7 +86,7 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
     data = build_data(cfg)
     module = build_module(cfg)
     start_warm(module, cfg)
-    trainer = build_trainer(cfg, TrainingCost(folder))
+    trainer = build_trainer(cfg, TrainingCost(folder), FirstBatch(image_shape(cfg)))
     try:
         if cfg.ckpt_path is not None:
             check_fits(module, read_state(cfg.ckpt_path), cfg.ckpt_path)

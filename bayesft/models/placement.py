@@ -35,7 +35,7 @@ def add_sites(
     image_shape: tuple[int, int, int],
     *,
     tie: str = "block",
-    only: Sequence[str] | None = None,
+    only: Sequence[str] | str | None = None,
     last: bool = False,
     dropout: Rates = 0.0,
 ) -> None:
@@ -63,7 +63,8 @@ def add_sites(
         image_shape: channels, height and width of its images.
         tie: `block`, a rate for each block, named as its weight layer; or `stage`, one
             rate for all blocks whose feature maps have the same size.
-        only: patterns (`layer4.*`) of the blocks or stages that get a site; None for all.
+        only: patterns (`layer4.*`), or one, of the blocks or stages that get a site; None for
+            all.
         last: whether the last layer, whose output are the logits, gets one without being
             named by `only`.
         dropout: the rates, as in `set_dropout`.
@@ -84,6 +85,7 @@ def add_sites(
             f"{type(model).__name__} has parts compiled by TorchScript, which take no hooks. Give "
             "sites to the network before it is scripted."
         )
+    only = [only] if isinstance(only, str) else only
     blocks = _blocks(model, image_shape)
     chosen = _chosen(blocks, only, last=last)
     placed = [block for block in chosen if block.host is not None]

@@ -47,7 +47,7 @@ def check_logits(
     """Raise unless `model` takes such images and gives a logit for each class.
 
     Args:
-        model: any network; what returns anything but a tensor is taken as it is.
+        model: any network.
         image_shape: channels, height and width.
         num_classes: how many logits; None for any number.
 
@@ -62,7 +62,13 @@ def check_logits(
             "each. Use data for detection (data=digits_detection, data=penn_fudan), or a "
             "classifier (model=lenet5)."
         )
-    if num_classes is None or not isinstance(logits, Tensor):
+    if not isinstance(logits, Tensor):
+        raise SettingError(
+            f"Expected {type(model).__name__} to give logits, a tensor, but of a batch it makes a "
+            f"{type(logits).__name__}. Wrap it in a module that returns the logits alone, or give "
+            "a task of your own, which knows what it returns."
+        )
+    if num_classes is None:
         return
     if tuple(logits.shape) != (len(batch), num_classes):
         raise SettingError(

@@ -101,3 +101,12 @@ def element(batch: Any, place: int, size: int) -> Any:
 def _like(batch: Any, parts: list[Any]) -> Any:
     """Return `parts` as the kind of tuple or list that `batch` is."""
     return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+
+
+def form_of(value: Any) -> str:
+    """Return what a message calls a value: a tensor by its shape, all else by its type."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a {type(value).__name__}"

@@ -4,7 +4,7 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -203,8 +203,12 @@ class Curve:
         """Return the part of the curve at `sigmas`.
 
         Raises:
-            SettingError: one of them was not evaluated.
+            SettingError: one of them was not evaluated, or it is a number and not a list.
         """
+        if not isinstance(sigmas, Iterable):
+            raise SettingError(
+                f"Expected `sigmas` to be a list, but got {sigmas!r}: try [{sigmas}]."
+            )
         missing = [sigma for sigma in sigmas if sigma not in self.sigmas]
         if missing:
             raise SettingError(f"The curve has no value at sigma {missing}; it has {self.sigmas}.")

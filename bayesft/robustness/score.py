@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from bayesft.errors import SettingError
+from bayesft.robustness.batches import form_of
 
 Score = Callable[[nn.Module, Any], Tensor]
 """A score takes the model and a batch, and returns one value per image, shape
@@ -32,7 +33,7 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
     """
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise SettingError(
-            f"`accuracy` expects a batch to be (images, labels), but got {_describe(batch)}. "
+            f"`accuracy` expects a batch to be (images, labels), but got {form_of(batch)}. "
             "Pass a `score` of your own: a function of (model, batch)."
         )
     images, labels = batch
@@ -40,24 +41,16 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
     if not isinstance(labels, Tensor) or labels.ndim != 1:
         raise SettingError(
             f"`accuracy` expects labels of shape (images,), the class of each image, but got "
-            f"{_describe(labels)}. Give it labels.squeeze(1), of one-hot labels labels.argmax(1), "
+            f"{form_of(labels)}. Give it labels.squeeze(1), of one-hot labels labels.argmax(1), "
             "or pass a `score` of your own: a function of (model, batch)."
         )
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(labels):
         raise SettingError(
             f"`accuracy` expects the model to give logits of shape ({len(labels)}, classes), "
-            f"but got {_describe(logits)}. "
+            f"but got {form_of(logits)}. "
             "Pass a `score` of your own, a function of (model, batch)."
         )
     # The maximum of a row that holds a NaN is NaN, which no number is larger than.
     largest, guess = logits.max(dim=1)
     correct = (guess == labels) & (largest.abs() < math.inf)
     return correct.float()
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, (tuple, list)):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"

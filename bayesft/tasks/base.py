@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from bayesft.errors import SettingError
+from bayesft.robustness.batches import form_of
 
 
 class Task(ABC):
@@ -56,6 +57,23 @@ class Task(ABC):
         Raises:
             SettingError: it does not.
         """
+
+    def check_batch(self, batch: Any, source: str, *, training: bool) -> None:
+        """Raise unless `batch` has the form that this task expects.
+
+        Args:
+            batch: the first of a loader.
+            source: what it came from, as a message names it.
+            training: whether it is trained on.
+
+        Raises:
+            SettingError: it has another form.
+        """
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise SettingError(
+                f"Expected `{source}` to give (images, targets), but got {form_of(batch)}. Have "
+                "its data set return pairs, or its collate_fn make one of what it does return."
+            )
 
     @abstractmethod
     def inputs(self, images: Any, targets: Any) -> tuple:

@@ -1,5 +1,6 @@
 """What Hydra composes: the config that a search begins from, and that of each job."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
 from hydra_plugins.bayesft_sweeper._jobs import Job
 from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
+
+log = logging.getLogger("bayesft.search")
 
 
 class Configs:
@@ -51,11 +54,8 @@ class Configs:
         parser = OverridesParser.create(config_loader=loader)
         params = OmegaConf.to_container(OmegaConf.create(settings["params"] or {}))
         self.request: Request = parse_request(arguments, params, parser)
-        composed = self._compose(self.request.fixed)
-        with open_dict(composed):
-            composed.hydra.runtime.output_dir = str(self.folder)
         vectors = OmegaConf.to_container(OmegaConf.create(settings["vectors"] or {}))
-        with _hydra_config(composed):
+        with self._composed(self.request.fixed) as composed:
             self.layout: Layout = lay_out(self.request, vectors, composed)
             self.start = self.layout.start(composed)
         self._check_choices()
@@ -85,6 +85,20 @@ class Configs:
         groups = [key for key, each in self.layout.scalars.items() if self._is_group(key, each)]
         for point in self.layout.samples(self.start[0], groups) if self.start else ():
             self._compose([*self.request.fixed, *self.layout.overrides(point)])
+            chosen = [f"{key}={point[key]}" for key in groups if point[key] != self.start[0][key]]
+            if chosen and self.layout.vectors:
+                self._check_names(point, *chosen)
+
+    def _check_names(self, point: Mapping[str, Any], choice: str) -> None:
+        """Tell of a choice with which a vector would have other elements, such as a network."""
+        with self._composed([*self.request.fixed, *self.layout.scalar_overrides(point)]) as config:
+            try:
+                self.layout.check_names(config, choice)
+            except SweepError:
+                raise
+            except Exception as error:
+                # Trials that have this choice will fail, and others not.
+                log.warning("%s cannot be made: %s", choice, reason_of(error))
 
     def _check_warm_start(self) -> None:
         try:
@@ -101,6 +115,15 @@ class Configs:
         group = key.lstrip("+").split("@")[0]
         chosen = isinstance(dimension, Categorical)
         return chosen and bool(self._loader.get_group_options(group))
+
+    @contextmanager
+    def _composed(self, overrides: Sequence[str]) -> Iterator[DictConfig]:
+        """Yield a config that resolves what it says of Hydra (`${hydra:...}`), as inside a job."""
+        config = self._compose(overrides)
+        with open_dict(config):
+            config.hydra.runtime.output_dir = str(self.folder)
+        with _hydra_config(config):
+            yield config
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         return self._loader.load_sweep_config(self._config, list(overrides))

@@ -5,7 +5,7 @@ element and written as a whole. Its length and its elements' names come from the
 composed config.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,11 +26,13 @@ class Vector:
     Attributes:
         key: of the config.
         elements: a dimension for each element, by the name it has in the space.
+        names: a function of the composed config, which gives the elements' names.
         start: constants to try first.
     """
 
     key: str
     elements: Mapping[str, Real]
+    names: Callable[[DictConfig], Sequence[str]]
     start: tuple[float, ...] = ()
 
 
@@ -53,7 +55,27 @@ class Layout:
             f"{vector.key}=[{','.join(repr(params[name]) for name in vector.elements)}]"
             for vector in self.vectors
         ]
-        return vectors + [as_override(k, d, params[k]) for k, d in self.scalars.items()]
+        return vectors + self.scalar_overrides(params)
+
+    def scalar_overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """Return those of `overrides` that set no vector."""
+        return [as_override(key, each, params[key]) for key, each in self.scalars.items()]
+
+    def check_names(self, cfg: DictConfig, choice: str) -> None:
+        """Raise unless the vectors' elements have the names in `cfg` that they are swept by.
+
+        Raises:
+            SweepError: they do not.
+        """
+        for vector in self.vectors:
+            ours, theirs = list(vector.elements), element_names(vector.key, vector.names(cfg))
+            if ours != theirs:
+                raise SweepError(
+                    f"{vector.key} has other elements with {choice} than without it, and one "
+                    f"search cannot have both: {', '.join(theirs)} for {', '.join(ours)}. Search "
+                    f"with each alone, or with the same value for all elements: {vector.key}=0.1, "
+                    f"or '{vector.key}=choice(0,0.1,0.3)'."
+                )
 
     def start(self, cfg: DictConfig) -> list[dict[str, Any]]:
         """Return the first points: the vectors' constants, all else as the config has it."""
@@ -130,7 +152,12 @@ def _vector(key: str, settings: Any, bounds: Real | None, cfg: DictConfig) -> Ve
     elements = list(names(cfg))
     if len(set(elements)) < len(elements):
         raise _wrong(key, "names that differ", ", ".join(map(str, elements)))
-    return Vector(key, {f"{key}[{name}]": real for name in elements}, start)
+    return Vector(key, dict.fromkeys(element_names(key, elements), real), names, start)
+
+
+def element_names(key: str, names: Sequence[str]) -> list[str]:
+    """Return what the elements of a vector are called in the space."""
+    return [f"{key}[{name}]" for name in names]
 
 
 def _wrong(key: str, expected: str, got: Any) -> SweepError:

@@ -152,6 +152,11 @@ def test_a_checkpoint_of_another_network(tmp_path):
             r"Untested has no `test_dataloader`",
         ),
         (["evaluation.test.seed=2"], r"evaluation.\*.seed"),
+        (["evaluation.test.seed=abc"], r"evaluation.test.seed to be an integer.*'abc'"),
+        (
+            ["model=mlp,lenet5", "data.image_size=16"],
+            r"model.dropout has other elements with model=lenet5.*fc1\].*for.*conv1",
+        ),
         (
             ["method=noise_injection", "method.chip_seed=3"],
             r"method.chip_seed to be none of evaluation.\*.seed.*but got 3",

@@ -84,6 +84,22 @@ def test_a_stopped_training_goes_on_in_its_folder_and_keeps_its_log(tmp_path):
     assert (folder / "metrics" / "version_1" / "metrics.csv").exists()
 
 
+def test_a_last_state_that_is_cut_off_is_told(tmp_path):
+    """A full disk or a failing one: a run that is killed leaves it whole."""
+    folder = tmp_path / "run"
+    with fitted(composed(folder, *SMALL)):
+        pass
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    again = (*SMALL, "resume=true")
+    with pytest.raises(CommandError, match=r"last.ckpt.*cannot be read.*ckpt_path=.*best.ckpt"):
+        train(composed(folder, *again))
+    assert train(composed(folder, *again, f"ckpt_path='{last.with_name('best.ckpt')}'")) >= 0
+    last.unlink()
+    (folder / "test_curve.json").unlink()
+    assert train(composed(folder, *again)) >= 0
+
+
 def read_checkpoint(path) -> dict:
     return torch.load(path, weights_only=True)
 

@@ -104,6 +104,8 @@ def test_patterns_choose_blocks_and_stages():
     model = stranger()
     add_sites(model, SHAPE, only=["[04]"])
     assert site_names(model) == ("0", "4")
+    add_sites(model, SHAPE, only="[04]")
+    assert site_names(model) == ("0", "4")
     add_sites(model, SHAPE, only=["stage2", "7"])
     assert site_names(model) == ("4", "7")
     add_sites(model, SHAPE, tie="stage", only=["stage*"])
@@ -255,8 +257,11 @@ def test_a_part_that_is_frozen_does_not_drop():
 def test_logits_that_fit():
     for count in (10, None):
         check_logits(stranger(), SHAPE, count)
-    # What gives anything but a tensor, such as a detector, is taken as it is.
-    check_logits(Net(lambda self, x: {"boxes": x}), SHAPE, 10)
+
+
+def test_logits_that_are_none():
+    with pytest.raises(SettingError, match=r"Net to give logits, a tensor, .* makes a dict"):
+        check_logits(Net(lambda self, x: {"logits": x}), SHAPE, 10)
 
 
 @pytest.mark.parametrize(

@@ -159,3 +159,12 @@ def test_a_paired_difference_at_each_sigma():
     # The chips do the same to both: nothing is left to be unsure of.
     assert max(point.stderr for point in difference.points) < 1e-9
     assert difference.value == pytest.approx(0.07 / 3)
+
+
+def test_a_part_of_a_curve():
+    curve = Curve(tuple(CurvePoint.from_scores(s, [0.5, 1.0], images=2) for s in (0.0, 0.3, 0.6)))
+    assert curve.at([0.6, 0.0]).sigmas == (0.0, 0.6)
+    with pytest.raises(SettingError, match=r"no value at sigma \[0.5\]; it has \(0.0, 0.3, 0.6\)"):
+        curve.at([0.5])
+    with pytest.raises(SettingError, match=r"`sigmas` to be a list, but got 0.3: try \[0.3\]"):
+        curve.at(0.3)

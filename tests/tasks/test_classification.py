@@ -43,3 +43,15 @@ def test_a_detector_is_no_classifier():
 def test_a_number_of_classes_that_is_none(classes):
     with pytest.raises(SettingError, match="integer of at least 1, but got"):
         Classification(classes)
+
+
+def test_a_network_with_auxiliary_outputs_is_told():
+    with pytest.raises(SettingError, match=r"when it trains.*a tuple of 2.*aux_logits=false"):
+        Classification(2).loss((LOGITS, LOGITS), LABELS)
+
+
+def test_the_loss_takes_probabilities_and_small_integers():
+    task = Classification(2)
+    expected = task.loss(LOGITS, LABELS).item()
+    assert task.loss(LOGITS, LABELS.to(torch.uint8)).item() == expected
+    assert task.loss(LOGITS, torch.eye(2)[LABELS]).item() == pytest.approx(expected)
