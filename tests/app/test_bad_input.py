@@ -155,7 +155,7 @@ def test_a_checkpoint_of_another_network(tmp_path):
         (["evaluation.test.seed=abc"], r"evaluation.test.seed to be an integer.*'abc'"),
         (
             ["model=mlp,lenet5", "data.image_size=16"],
-            r"model.dropout has other elements with model=lenet5.*fc1\].*for.*conv1",
+            r"model.dropout has other elements with model=lenet5.*\[conv1\].*for.*\[fc1\]",
         ),
         (
             ["method=noise_injection", "method.chip_seed=3"],
