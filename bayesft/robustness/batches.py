@@ -107,6 +107,7 @@ def form_of(value: Any) -> str:
     """Return what a message calls a value: a tensor by its shape, all else by its type."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, (tuple, list)):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
+    name = type(value).__name__
+    article = "an" if name[0].lower() in "aeiou" else "a"
+    length = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
+    return f"{article} {name}{length}"

@@ -11,6 +11,7 @@ from bayesft.errors import DataError, SettingError
 from bayesft.models.detection import check_detections
 from bayesft.models.detection.probe import PARTS
 from bayesft.robustness import clean_visit
+from bayesft.robustness.batches import form_of
 from bayesft.tasks.base import Task
 
 with warnings.catch_warnings():
@@ -20,6 +21,8 @@ with warnings.catch_warnings():
 
 TITLES = {"map_50": "mAP@.5", "map": "mAP@[.5:.95]", "map_75": "mAP@.75"}
 SCORES = tuple(TITLES)
+# What a target tells of each object.
+PLACES = ("boxes", "labels")
 
 Detections = Sequence[Mapping[str, Tensor]]
 
@@ -71,6 +74,48 @@ class Detection(Task):
 
     def check(self, network: nn.Module, image_shape: tuple[int, int, int]) -> None:
         check_detections(network, image_shape)
+
+    def check_batch(self, batch: Any, source: str, *, training: bool) -> None:
+        super().check_batch(batch, source, training=training)
+        images, targets = batch
+        for image in images:
+            if not isinstance(image, Tensor) or image.ndim != 3:
+                raise SettingError(
+                    f"Expected `{source}` to give images as a list of tensors (channels, height, "
+                    f"width), but got {form_of(images)} with {form_of(image)} in it. Give its "
+                    "loader collate_fn=lambda samples: tuple(zip(*samples))."
+                )
+        if not isinstance(targets, (tuple, list)) or len(targets) != len(images):
+            raise SettingError(
+                f"Expected `{source}` to give a list of {len(images)} targets, one for each image, "
+                f"but got {form_of(targets)}. Give its loader "
+                "collate_fn=lambda samples: tuple(zip(*samples))."
+            )
+        for target in targets:
+            self._check_target(target, source)
+
+    def _check_target(self, target: Any, source: str) -> None:
+        parts = [target.get(name) if isinstance(target, Mapping) else None for name in PLACES]
+        if not all(isinstance(part, Tensor) for part in parts):
+            raise SettingError(
+                f"Expected each target of `{source}` to be a dict with the tensors `boxes` and "
+                f"`labels`, but got {form_of(target)}."
+            )
+        boxes, labels = parts
+        if labels.ndim != 1 or labels.dtype != torch.int64 or boxes.shape != (len(labels), 4):
+            raise SettingError(
+                f"Expected the targets of `{source}` to have boxes of shape (k, 4) and labels of "
+                f"shape (k,), int64, but got boxes, {form_of(boxes)}, and labels, "
+                f"{form_of(labels)}, {labels.dtype}. Where nothing is on an image they are "
+                "torch.zeros(0, 4) and torch.zeros(0, dtype=torch.int64)."
+            )
+        if len(labels) and not 1 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
+            raise SettingError(
+                f"Expected the labels of `{source}` to be from 1 to {self.num_classes - 1}, for "
+                f"`data.num_classes` is {self.num_classes} with the background, 0, but got "
+                f"{int(labels.min())} to {int(labels.max())}. Correct data.num_classes, or count "
+                "classes from 1."
+            )
 
     def inputs(self, images: Sequence[Tensor], targets: Sequence[dict]) -> tuple:
         return list(images), list(targets)

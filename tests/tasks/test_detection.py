@@ -164,3 +164,34 @@ class _Classifier(nn.Linear):
 
     def forward(self, images):
         return super().forward(torch.stack(list(images)).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda images, targets: ([3], targets), "a list of 1 with an int in it"),
+        (lambda images, targets: [images, targets, targets], r"\(images, targets\).*a list of 3"),
+        (
+            lambda images, targets: (images[0], targets),
+            r"as a list of tensors.*tensor of shape \(8, 8\)",
+        ),
+        (lambda images, targets: (images, targets[0]), "a list of 1 targets.*but got a dict"),
+        (lambda images, targets: (images, []), "a list of 1 targets.*but got a list of 0"),
+        (lambda images, targets: (images, [{"boxes": SQUARE}]), "tensors `boxes` and `labels`"),
+        (lambda images, targets: (images, [3]), "tensors `boxes` and `labels`, but got an int"),
+        (lambda images, targets: (images, [target(SQUARE[0])]), r"boxes, a tensor of shape \(4,\)"),
+        (lambda images, targets: (images, [target(label=1.0)]), r"\(1,\), torch.float32"),
+        (lambda images, targets: (images, [target(label=0)]), "from 1 to 2.* is 3.*got 0 to 0"),
+        (lambda images, targets: (images, [target(label=3)]), "from 1 to 2.* is 3.*got 3 to 3"),
+    ],
+)
+def test_a_batch_of_another_form_is_told(wrong, words):
+    with pytest.raises(SettingError, match=words):
+        TASK.check_batch(wrong(*batch(target())), "val_dataloader", training=False)
+
+
+def test_batches_as_they_should_be():
+    nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    images, targets = batch(target(label=2), nothing)
+    for given in (images, tuple(images), torch.stack(images)):
+        TASK.check_batch((given, tuple(targets)), "train_dataloader", training=True)
