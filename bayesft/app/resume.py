@@ -9,6 +9,7 @@ from bayesft.app.folder import CONFIG, TEST_CURVE
 from bayesft.errors import CheckpointError, SettingError
 from bayesft.methods.checkpoint import read_state
 from bayesft.report.recipe import difference, recipe
+from bayesft.report.scores import SCORES
 from bayesft.robustness import Curve
 
 
@@ -52,7 +53,8 @@ def recorded_score(cfg: DictConfig) -> float | None:
         SettingError: the run there has other settings.
     """
     folder = Path(cfg.paths.output_dir)
-    if not (folder / CONFIG).exists() or not (folder / TEST_CURVE).exists():
+    # The scores are written last: without them the run was killed in its test.
+    if not all((folder / name).exists() for name in (CONFIG, TEST_CURVE, SCORES)):
         return None
     _check_is_the_same(cfg, folder)
     try:

@@ -100,6 +100,17 @@ def test_a_last_state_that_is_cut_off_is_told(tmp_path):
     assert train(composed(folder, *again)) >= 0
 
 
+def test_a_run_that_was_killed_in_its_test_is_tested_again(tmp_path):
+    folder, again = tmp_path / "run", (*SMALL, "resume=true")
+    score = train(composed(folder, *SMALL))
+    scores = (folder / "test_scores.json").read_text()
+    weights = (folder / "checkpoints" / "last.ckpt").read_bytes()
+    (folder / "test_scores.json").unlink()
+    assert train(composed(folder, *again)) == score
+    assert (folder / "test_scores.json").read_text() == scores
+    assert (folder / "checkpoints" / "last.ckpt").read_bytes() == weights
+
+
 def read_checkpoint(path) -> dict:
     return torch.load(path, weights_only=True)
 
