@@ -175,14 +175,15 @@ def _no_place(model: nn.Module, blocks: Sequence[Block], chosen: Sequence[Block]
     name = type(model).__name__
     if not blocks:
         return (
-            f"{name} has no place for a dropout site: it calls no convolution or linear layer. "
-            "Put nn.Dropout modules where it should have rates, and set model.sites=own."
+            f"{name} has no place for a dropout site: it calls no convolution or linear layer "
+            "as a module. Put nn.Dropout modules where it should have rates, and set model.sites=own."
         )
     if not chosen:
         return (
-            f"{name} has no place for a dropout site: its only layers with weights "
-            f"({_some([block.path for block in blocks])}) are the last ones, on whose output are "
-            "the logits. To have sites there set model.sites='{last: true}'."
+            f"{name} has no place for a dropout site: its only convolutions or "
+            f"linear layers ({_some([block.path for block in blocks])}) are the last ones, whose "
+            "outputs are the logits. To have sites there set model.sites='{last: true}'; to have "
+            "them elsewhere put nn.Dropout modules there, and set model.sites=own."
         )
     return (
         f"{name} has no place for a dropout site: no module takes or returns what the layers "
