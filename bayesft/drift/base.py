@@ -1,8 +1,9 @@
 """The shape of a drift model, and which parameters one touches."""
 
+import hashlib
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -154,7 +155,21 @@ class Drift(ABC):
         return found
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(target={self.target!r})"
+        """Return the class with all that an instance has: curves of one `repr` are paired."""
+        settings = (f"{name}={_shown(value)}" for name, value in sorted(vars(self).items()))
+        return f"{type(self).__name__}({', '.join(settings)})"
+
+
+def _shown(value: Any) -> str:
+    """Return what tells a value from others, in one line."""
+    if not isinstance(value, Tensor):
+        shown = repr(value)
+        # Where an object lies is another place in each process.
+        if " at 0x" in shown:
+            return getattr(value, "__qualname__", type(value).__name__)
+        return shown
+    data = value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+    return f"tensor({tuple(value.shape)}, {hashlib.sha256(data).hexdigest()[:8]})"
 
 
 def _check_can_drift(name: str, parameter: nn.Parameter) -> None:

@@ -68,14 +68,44 @@ class CodedDrift:
                     f"Expected {name} to return the drifted weights, a tensor of the shape that it "
                     f"is given, (2, 2) here, but got {found}."
                 )
+            self._check_contract(clean, normal, sigma, drifted)
             factor = self.drift.factor(normal, sigma) if self._by_factor else None
-            if factor is not None and not torch.allclose(
-                clean * factor, drifted, rtol=1e-3, equal_nan=True
-            ):
+            if factor is not None and not _alike(clean * factor, drifted):
                 raise SettingError(
                     f"{name}.factor and calling it disagree at sigma {sigma:g}: calling it has to "
                     "return weight * factor(normal, sigma). Leave `factor` out if it does not."
                 )
+
+    def _check_contract(self, clean: Tensor, normal: Tensor, sigma: float, drifted: Tensor) -> None:
+        """Raise `SettingError` unless a drift is what `Drift` says, as far as 2x2 weights tell."""
+        name = type(self.drift).__name__
+
+        def again(weight: Tensor, normal: Tensor, sigma: float) -> Tensor:
+            return self.drift(weight.clone(), normal.clone(), sigma)
+
+        if not drifted.is_floating_point():
+            raise SettingError(
+                f"Expected {name} to return the drifted weights as they came, {clean.dtype}, but "
+                f"got {drifted.dtype}."
+            )
+        if not _alike(again(clean, normal, sigma), drifted):
+            raise SettingError(
+                f"{name} returns something else when it is called again, and no chip of it could "
+                "be drawn again. Let its only random numbers be the `normal` that it is given."
+            )
+        if not _alike(again(clean, normal, 0.0), clean):
+            raise SettingError(
+                f"{name} changes weights at sigma 0, where there is no drift. Let `sigma` be how "
+                "strong all of it is."
+            )
+        # A column: neither a row's nor the whole matrix's largest weight is in it.
+        if self.drift.elementwise and not _alike(
+            again(clean[:, 0], normal[:, 0], sigma), drifted[:, 0]
+        ):
+            raise SettingError(
+                f"{name} says that it is elementwise, but drifts a weight otherwise where others "
+                "are beside it. Set `elementwise = False`, and it is given whole tensors."
+            )
 
     def normals(self, codes: Tensor) -> Tensor:
         """Return float32 normals of the codes' shape; the codes are contiguous."""
@@ -179,3 +209,8 @@ def drift_parameters(
         else:
             normals = drift.normals(codes.read(size)).view(weight.shape)
             out.copy_(drift.drift(weight, normals, sigma))
+
+
+def _alike(ours: Tensor, theirs: Tensor) -> bool:
+    """Whether two are equal but for rounding, which depends on how many numbers are beside one."""
+    return torch.allclose(ours, theirs, rtol=1e-3, equal_nan=True)

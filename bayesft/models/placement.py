@@ -175,8 +175,8 @@ def _no_place(model: nn.Module, blocks: Sequence[Block], chosen: Sequence[Block]
     name = type(model).__name__
     if not blocks:
         return (
-            f"{name} has no place for a dropout site: it calls no convolution or linear layer "
-            "as a module. Put nn.Dropout modules where it should have rates, and set model.sites=own."
+            f"{name} has no place for a dropout site: it calls no convolution or linear layer as "
+            "a module. Put nn.Dropout modules where it should have rates, and set model.sites=own."
         )
     if not chosen:
         return (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from bayesft.report.axes import show_scores
 from bayesft.robustness import Curve
 
 # Colours that stay apart for the colour-blind and in grey print (Okabe and Ito).
@@ -46,7 +47,7 @@ def draw_curves(
     axes.plot([], [], color="0.4", linewidth=0.9, linestyle=(0, (4, 3)), label="worst 5 % of chips")
     axes.set_xlabel("σ of the drift")
     axes.set_ylabel(score)
-    axes.set_ylim(0, 1.02)
+    show_scores(axes)
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

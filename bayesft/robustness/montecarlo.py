@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from bayesft.drift import Chip, Drift, DriftingWeights
+from bayesft.errors import SettingError
 from bayesft.robustness.adaptive import draw_until
 from bayesft.robustness.amount import check_amounts, check_score, check_sigmas
 from bayesft.robustness.backends import AUTO, check_backend
@@ -151,6 +152,11 @@ def evaluate(
     check_shared(distributed)
     for name, value in (("worst_score", worst_score), ("best_score", best_score)):
         check_score(name, value)
+    if worst_score > best_score:
+        raise SettingError(
+            f"Expected `worst_score` to be at most `best_score`, but got {worst_score} and "
+            f"{best_score}. A larger score is better: negate one that is to be small."
+        )
     # What a seed may be, a chip says.
     seed = Chip(seed, 0).seed
     keep_freed_memory()

@@ -84,6 +84,26 @@ def test_a_stopped_training_goes_on_in_its_folder_and_keeps_its_log(tmp_path):
     assert (folder / "metrics" / "version_1" / "metrics.csv").exists()
 
 
+def test_the_last_state_is_of_the_last_epoch(tmp_path):
+    """Also where no later epoch is the best."""
+    worst = (*SMALL, "trainer.max_epochs=5", "callbacks.model_checkpoint.mode=min")
+    with fitted(composed(tmp_path / "run", *worst)) as run:
+        best, last = run.trainer.checkpoint_callbacks
+    assert best.best_model_path.endswith("best.ckpt")
+    assert read_checkpoint(best.best_model_path)["epoch"] < 4
+    assert read_checkpoint(last.best_model_path)["epoch"] == 4
+    names = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert names == {"best.ckpt", "last.ckpt"}
+
+
+def test_a_run_that_failed_at_its_beginning_is_in_nobodys_way(tmp_path):
+    wrong = composed(tmp_path / "run", *SMALL, "model.num_classes=5")
+    with pytest.raises(CommandError):
+        train(wrong)
+    assert (tmp_path / "run" / "config.yaml").exists()
+    assert train(composed(tmp_path / "run", *SMALL)) >= 0
+
+
 def test_a_last_state_that_is_cut_off_is_told(tmp_path):
     """A full disk or a failing one: a run that is killed leaves it whole."""
     folder = tmp_path / "run"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bayesft.drift import Chip, Drift, LogNormalDrift, apply, drifted
+from bayesft.drift import Chip, Drift, LogNormalDrift, StuckAtDrift, apply, drifted
 from bayesft.errors import SettingError
 
 
@@ -31,6 +31,35 @@ class Contradicts(Drift):
         return 1 + sigma * normal
 
 
+class Chance(Drift):
+    def __call__(self, weight, normal, sigma):
+        return weight + sigma * torch.randn_like(weight)
+
+
+class Always(Drift):
+    def __call__(self, weight, normal, sigma):
+        return 0.9 * weight + sigma * normal
+
+
+class Whole(Drift):
+    elementwise = True
+
+    def __call__(self, weight, normal, sigma):
+        return weight + sigma * normal * weight.abs().amax()
+
+
+class ByRow(Drift):
+    elementwise = True
+
+    def __call__(self, weight, normal, sigma):
+        return weight + sigma * normal * weight.abs().amax(-1, keepdim=True)
+
+
+class Truth(Drift):
+    def __call__(self, weight, normal, sigma):
+        return weight + sigma * normal > 0
+
+
 @pytest.mark.parametrize("limit", [None, 0])
 @pytest.mark.parametrize(
     ("drift", "message"),
@@ -38,6 +67,11 @@ class Contradicts(Drift):
         (InPlace, "InPlace writes to the weights.*Return a new tensor"),
         (Mute, r"Mute to return the drifted weights.*\(2, 2\) here, but got NoneType"),
         (Flat, r"\(2, 2\) here, but got \(4,\)"),
+        (Chance, "Chance returns something else when it is called again.*`normal`"),
+        (Always, "Always changes weights at sigma 0"),
+        (Whole, "Whole says that it is elementwise.*elementwise = False"),
+        (ByRow, "ByRow says that it is elementwise.*elementwise = False"),
+        (Truth, "Truth to return the drifted weights as they came, torch.float32.*torch.bool"),
         (Contradicts, "Contradicts.factor and calling it disagree at sigma 0.3"),
     ],
 )
@@ -50,3 +84,23 @@ def test_what_is_no_drift_is_told_and_the_network_is_as_it_was(monkeypatch, drif
     with pytest.raises(SettingError, match=message), drifted(model, drift(), 0.3, Chip(0, 0)):
         pass
     assert torch.equal(model.weight, before)
+
+
+class Power(LogNormalDrift):
+    def __init__(self, power, table=None, function=None):
+        super().__init__()
+        self.power, self.table, self.function = power, table, function
+
+
+def test_drifts_of_other_settings_are_told_apart():
+    """By their text, which curves keep: those of one drift alone are paired."""
+    assert repr(LogNormalDrift()) == "LogNormalDrift(target='all')"
+    same = [Power(0.5, torch.ones(2), nn.Linear(1, 1).forward) for _ in range(2)]
+    assert repr(same[0]) == repr(same[1])
+    others = [
+        Power(0.5),
+        Power(0.05),
+        Power(0.5, torch.ones(2)),
+        Power(0.5, torch.tensor([1, 2.0])),
+    ]
+    assert len({repr(each) for each in (*others, StuckAtDrift(), StuckAtDrift(stuck_off=1.0))}) == 6

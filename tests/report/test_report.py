@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from bayesft.report import (
     draw_insight,
     insight_lines,
 )
+from bayesft.report.axes import show_scores
 from bayesft.report.insights import short_name
 from bayesft.report.tables import add_mean_row, short_number
 from bayesft.robustness import Curve, CurvePoint, Difference
@@ -152,3 +154,14 @@ def test_a_short_name(name, short):
 )  # fmt: skip
 def test_a_number_keeps_digits_whatever_its_size(number, shown):
     assert short_number(number) == shown
+
+
+def test_scores_beyond_fractions_are_in_the_picture():
+    for heights, limits in (([0.2, 0.9], (0.0, 1.02)), ([-5.0, -1.0], None), ([0.5, 40.0], None)):
+        axes = Figure().subplots()
+        axes.plot([0.0, 0.3], heights)
+        axes.plot([], [])
+        show_scores(axes)
+        low, high = axes.get_ylim()
+        assert limits in (None, (low, high))
+        assert low <= min(heights) < max(heights) <= high

@@ -140,6 +140,22 @@ def test_curves_come_back_from_their_files(tmp_path, draws):
     assert repr(Curve.from_csv(tmp_path / "c.csv").points) == repr(curve.points)
 
 
+def test_a_score_of_another_length_than_the_images_is_told():
+    batches = [(torch.rand(16, 4), torch.zeros(16, dtype=torch.int64))]
+    for backend in ("in_place", "vmap"):
+        with pytest.raises(SettingError, match=r"each of 16 images.*but got 5 values"):
+            evaluate(
+                nn.Linear(4, 3), batches, LogNormalDrift(), [0.3], 4, images_per_draw=16,
+                score=lambda model, batch: model(batch[0])[:5, 0], backend=backend,
+            )  # fmt: skip
+
+
+def test_the_worst_score_is_not_above_the_best():
+    batches = [(torch.rand(16, 4), torch.zeros(16, dtype=torch.int64))]
+    with pytest.raises(SettingError, match="`worst_score` to be at most `best_score`, but got 2"):
+        evaluate(nn.Linear(4, 3), batches, LogNormalDrift(), [0.3], 4, worst_score=2.0)
+
+
 def test_overflow_is_wrong_and_a_score_that_is_not_finite_is_the_worst():
     class Overflows(nn.Module):
         def __init__(self):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayesft.report.axes import show_scores
 from bayesft.report.compare.comparison import Comparison
 from bayesft.report.estimate import Estimate
 
@@ -103,7 +104,7 @@ def _curves(axes: Axes, comparison: Comparison) -> None:
         points = [comparison.at(name, sigma) for sigma in sigmas]
         colour, marker, _ = look(number)
         _line(axes, sigmas, points, COLOURS[colour][0], marker, name)
-    axes.set_ylim(0, 1.02)
+    show_scores(axes)
     axes.set_ylabel(f"test {comparison.title}")
 
 

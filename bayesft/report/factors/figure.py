@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bayesft.report.axes import show_scores
 from bayesft.report.factors.study import BASELINE, Setting, Study, level_name
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _draw(axes: Axes, study: Study, factor: str) -> None:
         marker = _MARKERS[number % len(_MARKERS)]
         _line(axes, study, setting, level_name(setting[0][1]), colour, marker)
     axes.set_title(factor, loc="left", fontsize=11)
-    axes.set_ylim(0, 1.02)
+    show_scores(axes)
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

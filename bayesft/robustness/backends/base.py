@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bayesft.drift import Chip
 from bayesft.errors import SettingError
+from bayesft.robustness.batches import batch_length
 
 Reduce = Callable[[Tensor], Tensor]
 """From a draw's raw score, one value per image or a 0-d tensor, to what is kept of it."""
@@ -55,6 +56,22 @@ def mean_and_variance(scores: Tensor) -> Tensor:
     if scores.ndim == 0 or len(scores) < 2:
         return torch.stack([mean, torch.full_like(mean, torch.nan)])
     return torch.stack([mean, wide.var()])
+
+
+def of_each_image(scores: Tensor, batch: Any) -> Tensor:
+    """Return a draw's raw score; raise unless it is of the whole batch, or as long as that is.
+
+    Raises:
+        SettingError: it is a list of another length.
+    """
+    listed = isinstance(scores, Tensor) and scores.ndim == 1 and len(scores) > 0
+    if listed and len(scores) != batch_length(batch):
+        raise SettingError(
+            f"Expected the `score` to return one value for each of {batch_length(batch)} images, "
+            f"or one for the whole batch, shape (), but got {len(scores)} values. Return "
+            "scores.mean() if they are of something else than the images."
+        )
+    return scores
 
 
 def _check(scores: Tensor) -> None:

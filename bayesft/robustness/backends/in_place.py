@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesft.drift import Chip, DriftingWeights
-from bayesft.robustness.backends.base import Reduce
+from bayesft.robustness.backends.base import Reduce, of_each_image
 from bayesft.robustness.batches import bytes_of
 from bayesft.robustness.score import Score
 
@@ -43,7 +43,7 @@ class InPlace:
     ) -> Tensor:
         each = [batch for _ in sigmas for batch in batches]
         kept = [
-            reduce(self.score(self.model, batch))
+            reduce(of_each_image(self.score(self.model, batch), batch))
             for _, batch in zip(self.weights.draws(chips, sigmas), each, strict=True)
         ]
         return torch.stack(kept).unflatten(0, (len(sigmas), len(batches))).transpose(0, 1)

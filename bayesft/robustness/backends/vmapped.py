@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from bayesft.drift import Chip, DriftingWeights
-from bayesft.robustness.backends.base import Reduce, mean_score
+from bayesft.robustness.backends.base import Reduce, mean_score, of_each_image
 from bayesft.robustness.batches import bytes_of, stacked, tensors_of
 from bayesft.robustness.score import Score
 
@@ -123,4 +123,4 @@ class _Scored(nn.Module):
         self.score = score
 
     def forward(self, batch: Any) -> Tensor:
-        return self.score(self.model, batch)
+        return of_each_image(self.score(self.model, batch), batch)

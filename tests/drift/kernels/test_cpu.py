@@ -134,7 +134,8 @@ def test_a_factor_that_is_no_memory_of_its_own(expanded):
 
     class Halving(LogNormalDrift):
         def factor(self, normal, sigma):
-            return torch.tensor(0.5).expand(normal.shape if expanded else ())
+            half = torch.tensor(0.5 if sigma else 1.0)
+            return half.expand(normal.shape if expanded else ())
 
         def __call__(self, weight, normal, sigma):
             return weight * self.factor(normal, sigma).expand(normal.shape)
