@@ -30,7 +30,8 @@ class ERM(pl.LightningModule):
             Adam with PyTorch's defaults if None.
         scheduler: a function of the optimizer. One that takes `total_steps`
             (OneCycle) is given the number of steps of the training and
-            moves every step; any other moves every epoch. None for a constant rate.
+            moves every step; any other moves every epoch. None for a constant rate. Not
+            ReduceLROnPlateau.
 
     Raises:
         SettingError: rates that do not fit the model's sites.
@@ -134,7 +135,15 @@ class ERM(pl.LightningModule):
         if self._scheduler is None:
             return optimizer
         if "total_steps" not in inspect.signature(self._scheduler).parameters:
-            return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer)}
+            schedule = self._scheduler(optimizer)
+            if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                # Lightning moves it after the checkpoint is written.
+                raise SettingError(
+                    "A learning rate that waits for a plateau (ReduceLROnPlateau) is not taken: a "
+                    "training that is stopped would not go on as it began. Let `scheduler` depend "
+                    "on epochs or steps alone: OneCycleLR, CosineAnnealingLR, MultiStepLR."
+                )
+            return {"optimizer": optimizer, "lr_scheduler": schedule}
         schedule = self._scheduler(optimizer, total_steps=self._total_steps())
         return {
             "optimizer": optimizer,

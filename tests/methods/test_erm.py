@@ -99,3 +99,9 @@ def test_one_seed_one_network(tmp_path, caplog):
         trainer(tmp_path, max_epochs=2).fit(module, digits())
         states.append(module.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_learning_rate_that_waits_for_a_plateau_is_refused(tmp_path):
+    module = erm(scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
+    with pytest.raises(SettingError, match=r"plateau.*not go on as it began.*CosineAnnealingLR"):
+        trainer(tmp_path, max_epochs=1).fit(module, digits())
