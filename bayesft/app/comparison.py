@@ -28,13 +28,19 @@ class ComparisonReport(StudyReport):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         swept = [f"{key}={value}" for key, value in config.hydra.sweeper.get("params", {}).items()]
         values: dict[str, list[str]] = {}
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        loader = GlobalHydra.instance().config_loader()
+        parser = OverridesParser.create(config_loader=loader)
         # In Hydra's order: what the command line says wins.
         for each in parser.parse_overrides([*swept, *config.hydra.overrides.task]):
             if each.is_sweep_override() and each.is_discrete_sweep():
                 values[each.key_or_group] = list(each.sweep_string_iterator())
             else:
                 values[each.key_or_group] = [each.get_value_element_as_str()]
+        known = loader.get_group_options("contender")
+        asked = [name.strip("'\"") for name in values.get("contender", [])]
+        if not all(name in known or "/" in name for name in asked):
+            # Hydra says so in a moment, and no report is to miss it for ever.
+            return
         seeds = [int(seed) for seed in values.get("seed", []) if seed.isdigit()]
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)

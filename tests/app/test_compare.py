@@ -7,6 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from bayesft.app.build import build_data, build_module
@@ -151,6 +152,12 @@ def test_more_seeds_and_contenders_join_what_is_there(tmp_path, capsys):
     again = Cost.read(curves["sam"].parent)
     assert (again.epochs, again.passes) == (cost.epochs, cost.passes)
     assert 0 < again.seconds <= cost.seconds
+
+
+def test_a_contender_that_there_is_not_is_no_part_of_the_plan(tmp_path):
+    with pytest.raises(HydraException, match="nothere"):
+        sweep(tmp_path / "c", "contender=erm,nothere", "seed=0")
+    assert Plan.read(tmp_path / "c") == Plan()
 
 
 def test_the_command_it_prints_makes_what_is_missing(tmp_path, capsys):
