@@ -16,7 +16,7 @@ from bayesft.robustness import Curve
 def taken_up(cfg: DictConfig) -> DictConfig:
     """Return `cfg` as it goes on in its folder: from the last checkpoint of a run there.
 
-    What was stopped before its first checkpoint starts again: there is nothing to lose.
+    What ended before it left weights or scores starts again: there is nothing to lose.
 
     Raises:
         SettingError: there is a run, and it is not to go on, or it has other settings.
@@ -25,7 +25,7 @@ def taken_up(cfg: DictConfig) -> DictConfig:
     if cfg.ckpt_path is not None or not (folder / CONFIG).exists():
         return cfg
     last = folder / "checkpoints" / "last.ckpt"
-    kept = [folder / TEST_CURVE, *(folder / "checkpoints").glob("*.ckpt")]
+    kept = [folder / TEST_CURVE, folder / SCORES, *folder.rglob("*.ckpt")]
     if not any(path.exists() for path in kept):
         return cfg
     if not cfg.resume:

@@ -22,7 +22,7 @@ with warnings.catch_warnings():
 TITLES = {"map_50": "mAP@.5", "map": "mAP@[.5:.95]", "map_75": "mAP@.75"}
 SCORES = tuple(TITLES)
 # What a target tells of each object.
-PLACES = ("boxes", "labels")
+_PLACES = ("boxes", "labels")
 
 Detections = Sequence[Mapping[str, Tensor]]
 
@@ -95,7 +95,7 @@ class Detection(Task):
             self._check_target(target, source)
 
     def _check_target(self, target: Any, source: str) -> None:
-        parts = [target.get(name) if isinstance(target, Mapping) else None for name in PLACES]
+        parts = [target.get(name) if isinstance(target, Mapping) else None for name in _PLACES]
         if not all(isinstance(part, Tensor) for part in parts):
             raise SettingError(
                 f"Expected each target of `{source}` to be a dict with the tensors `boxes` and "

@@ -96,6 +96,15 @@ def test_the_last_state_is_of_the_last_epoch(tmp_path):
     assert names == {"best.ckpt", "last.ckpt"}
 
 
+def test_a_run_without_callbacks_is_never_written_over_either(tmp_path):
+    """It leaves no checkpoint and no curve, but what its test has measured."""
+    small = [each for each in SMALL if not each.startswith("callbacks.")]
+    cfg = composed(tmp_path / "run", *small, "callbacks=none", "logger=none")
+    assert train(cfg) is None
+    with pytest.raises(CommandError, match="holds a run already"):
+        train(cfg)
+
+
 def test_a_run_that_failed_at_its_beginning_is_in_nobodys_way(tmp_path):
     wrong = composed(tmp_path / "run", *SMALL, "model.num_classes=5")
     with pytest.raises(CommandError):
