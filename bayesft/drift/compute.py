@@ -213,4 +213,4 @@ def drift_parameters(
 
 def _alike(ours: Tensor, theirs: Tensor) -> bool:
     """Whether two are equal but for rounding, which depends on how many numbers are beside one."""
-    return torch.allclose(ours, theirs, rtol=1e-3, equal_nan=True)
+    return torch.allclose(ours, theirs.to(ours.dtype), rtol=1e-3, equal_nan=True)
