@@ -114,14 +114,16 @@ class Belief:
     ) -> Tensor:
         """Return the posterior means at the trials `points`, given all of `trials`.
 
+        Each is of a trial trained as the point was, from scratch or from another's weights.
         Where the value changes: at `progress`, or on the average over that of `trials`.
         """
         moments = [progress]
         if self.changing and progress is None:
             moments = [trial.progress for trial in trials]
         inputs = torch.cat([self.inputs(points, moment) for moment in moments])
-        means = posterior(self.fitted(trials)[0], inputs)[0]
-        return means.reshape(len(moments), len(points)).mean(0)
+        surrogate = self.fitted(trials)[0]
+        means = posterior(surrogate, inputs)[0].reshape(len(moments), len(points)).mean(0)
+        return means + surrogate.step * torch.tensor([point.is_from_scratch for point in points])
 
     def _fit_all(self, trials: Sequence[Trial]) -> tuple[Surrogate, ...]:
         trials = self.winsorized(trials)
@@ -150,6 +152,9 @@ class Belief:
         warpable: bool = False,
     ) -> Surrogate:
         errors = [float("nan") if stderr is None else stderr for stderr in stderrs]
+        # A failed one has no value of its own.
+        apart = torch.tensor([t.state == "finished" and t.is_from_scratch for t in trials])
+        warm = any(t.state == "finished" and not t.is_from_scratch for t in trials)
         with isolated(seed):
             inputs = self.inputs(trials)
             return fit(
@@ -158,6 +163,7 @@ class Belief:
                 _tensor(errors),
                 changing=self.changing,
                 warpable=warpable,
+                apart=apart if warm and apart.any() else None,
             )
 
 

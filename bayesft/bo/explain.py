@@ -58,17 +58,26 @@ def explain(
     except FIT_ERRORS as error:
         raise SurrogateError(f"The Gaussian process could not be read: {error}") from error
     kept = [index for index, trial in enumerate(trials) if trial.state == "finished"]
+    means = means[kept] + surrogate.step * torch.tensor([t.is_from_scratch for t in finished])
     calibration = Calibration(
         observed=tuple(values),
-        predicted=tuple((sign * means[kept]).tolist()),
+        predicted=tuple((sign * means).tolist()),
         sds=tuple(sds[kept].tolist()),
         residuals=tuple((sign * residuals[kept]).tolist()),
     )
-    # A length scale for each column, the kernel's variance, the noise, the mean, the warp; a
-    # trend has a length scale and a variance of its own.
+    # A length scale for each column, the kernel's variance, the noise, the mean, the warp, the
+    # step; a trend has a length scale and a variance of its own.
     changing = trend_of(surrogate.gp.covar_module) is not None
-    parameters = space.width + 3 + (surrogate.units.power != 1) + 2 * changing
-    return Insight(influences, calibration, tuple(finished), best, parameters=parameters)
+    learnt = (surrogate.units.power != 1) + (surrogate.step != 0)
+    parameters = space.width + 3 + learnt + 2 * changing
+    return Insight(
+        influences,
+        calibration,
+        tuple(finished),
+        best,
+        parameters=parameters,
+        step=sign * surrogate.step,
+    )
 
 
 def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,7 +112,7 @@ def log_length_scale_covariance(surrogate: Surrogate) -> Tensor | None:
     the learnt noise, each over its bound, and the mean. All but the first are
     integrated out by taking the block of the inverse. A column that the trials say nothing
     about has its variance under the prior, given the other columns. Noise that is fitted to
-    nothing is left at that, and a warp as it is.
+    nothing is left at that, and a warp and a step as they are.
 
     None if there is no such maximum: a length scale is at its bound, or the
     Hessian is not negative definite.
@@ -171,6 +180,7 @@ def _influences(
 ) -> tuple[Influence, ...]:
     scales = torch.tensor(length_scales(surrogate))
     centre = torch.tensor(space.encode(best.params))
+    level = surrogate.step * best.is_from_scratch
     influences, start = [], 0
     for name, dimension in space.dimensions.items():
         columns = slice(start, start + dimension.width)
@@ -193,7 +203,7 @@ def _influences(
                 effect_sd=_sd_of_difference(surrogate, rows[[top, bottom]]),
                 slice=Slice(
                     tuple(values),
-                    tuple((sign * means).tolist()),
+                    tuple((sign * (means + level)).tolist()),
                     tuple(sds.tolist()),
                     _scale(dimension),
                 ),

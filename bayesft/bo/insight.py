@@ -118,6 +118,8 @@ class Insight:
         trials: the finished ones.
         best: the trial that the slices run through.
         parameters: numbers that were fitted to the trials.
+        step: by how much trials from scratch have a larger value than those that took up
+            another would have at the same point; 0 if the trials are of one kind.
     """
 
     influences: tuple[Influence, ...]
@@ -125,6 +127,7 @@ class Insight:
     trials: tuple[Trial, ...]
     best: Trial
     parameters: int
+    step: float = 0.0
 
     @property
     def chance(self) -> float:

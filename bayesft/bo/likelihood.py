@@ -26,6 +26,7 @@ def loss_and_gradient(
 
     If the model has a `warp` of its targets, the likelihood is that of the targets before
     it: the logarithms of its slopes are added, and known variances are warped with the targets.
+    If it has a `step`, the targets are first levelled by it.
 
     mll = (log N(y; m, s k(X, X) + diag(v + w)) + log priors) / n, with a kernel k of
     `kernels`, known variances v and learnt w.
@@ -41,14 +42,15 @@ def loss_and_gradient(
     known = likelihood.noise_covar.noise
     kernel = model.covar_module
     trend = trend_of(kernel)
-    warped = getattr(model, "warp", None)
+    step, warped = getattr(model, "step", None), getattr(model, "warp", None)
     parameters = [p for p in mll.parameters() if p.requires_grad]
 
     def closure() -> tuple[Tensor, Sequence[Tensor]]:
         gram = _gram(kernel, squares)
         if trend is not None:
             gram = gram + _gram(trend, squares[..., -1:])
-        seen, slopes = (targets, None) if warped is None else warped(targets)
+        level = targets if step is None else step(targets)
+        seen, slopes = (level, None) if warped is None else warped(level)
         noise = known if slopes is None else known * slopes.square()
         root = torch.linalg.cholesky(gram + torch.diag(noise + likelihood.second_noise))
         miss = (seen - model.mean_module.constant).unsqueeze(-1)

@@ -45,6 +45,10 @@ class Optimizer:
     `surrogate.fit`), and a mean of beliefs is then a median. What is told is in the
     values' units.
 
+    Trials that took up another one, such as by starting from its weights, may all be worth more
+    or less than those from scratch, because they were trained for fewer epochs or are further on.
+    By how much is learnt with the rest (see `step.Step`), and trials are compared as they are.
+
     In a search while one network trains, what a point is worth changes as the training
     goes on: `changing` makes each trial's `progress` one more input of the Gaussian
     process (as in Bogunovic, Scarlett, Cevher, "Time-Varying Gaussian Process Bandit

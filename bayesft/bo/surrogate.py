@@ -21,6 +21,7 @@ from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports bel
 from bayesft.bo.errors import SurrogateError
 from bayesft.bo.kernels import Family, logarithmic, matern, rbf, surface
 from bayesft.bo.likelihood import loss_and_gradient
+from bayesft.bo.step import Step
 from bayesft.bo.trend import trended
 from bayesft.bo.units import Units
 from bayesft.bo.warp import Warp, warp
@@ -62,10 +63,13 @@ class Surrogate:
     Args:
         gp: BoTorch's model of the standardised values.
         units: From the values to the standardised ones, and back.
+        step: By how much the values of trials that are `apart` (see `fit`) lie above the
+            others, of which the process is, in the values' units.
     """
 
     gp: SingleTaskGP
     units: Units
+    step: float = 0.0
 
 
 def fit(
@@ -75,6 +79,7 @@ def fit(
     *,
     changing: bool = False,
     warpable: bool = False,
+    apart: Tensor | None = None,
 ) -> Surrogate:
     """Fit a Gaussian process to the trials.
 
@@ -109,6 +114,8 @@ def fit(
         stderrs: n, at least 0, or nan where unknown.
         changing: Whether the last column is the progress of a changing value.
         warpable: Whether the scale of the values may be warped; that of few values is not.
+        apart: n booleans: trials measured in another way than the others, so that their
+            values may all lie higher, or lower, by a step that is learnt with the rest.
 
     Raises:
         SurrogateError: The marginal likelihood could not be maximised.
@@ -122,7 +129,7 @@ def fit(
     # Equal values have a standard deviation of 0, all others of 1.
     warpable = warpable and len(targets) >= enough and targets.std().item() > 0.5
 
-    build = partial(_model, rows, targets, variances, changing=changing)
+    build = partial(_model, rows, targets, variances, changing=changing, apart=apart)
     try:
         try:
             found = _likeliest(partial(build, matern, warpable=warpable))
@@ -140,9 +147,12 @@ def fit(
         with contextlib.suppress(*FIT_ERRORS):
             smooth = _likeliest(partial(build, rbf, warpable=warpable))
             found = max(found, smooth, key=attrgetter("likelihood"))
+    step = 0.0
+    if apart is not None:
+        step = _levelled(found.gp, units)
     if warpable:
         units = _warped(found.gp, units)
-    return Surrogate(found.gp.eval(), units)
+    return Surrogate(found.gp.eval(), units, step)
 
 
 class _Fit(NamedTuple):
@@ -171,6 +181,15 @@ def _likeliest(build: Callable[[tuple[float, float]], SingleTaskGP]) -> _Fit:
     return max(fits, key=attrgetter("likelihood"))
 
 
+def _levelled(gp: SingleTaskGP, units: Units) -> float:
+    """Let the model see values without the step from now on; return it in their units."""
+    height = gp.step.height.item()
+    with torch.no_grad():
+        gp.set_train_data(targets=gp.step(gp.train_targets), strict=False)
+    del gp.step
+    return units.scale * height
+
+
 def _warped(gp: SingleTaskGP, units: Units) -> Units:
     """Let the model see warped values from now on; return their units."""
     z = gp.train_targets
@@ -196,6 +215,7 @@ def _model(
     *,
     changing: bool,
     warpable: bool,
+    apart: Tensor | None,
 ) -> SingleTaskGP:
     """Return the model before it is fitted.
 
@@ -221,6 +241,8 @@ def _model(
     )
     if warpable:
         gp.warp = Warp()
+    if apart is not None:
+        gp.step = Step(apart)
     return gp
 
 

@@ -71,6 +71,11 @@ class Trial:
         if (self.state == "failed") != bool(self.reason):
             self._refuse("a `reason` of a failed trial, and of no other", self.reason)
 
+    @property
+    def is_from_scratch(self) -> bool:
+        """Whether it took up no other trial."""
+        return self.source is None
+
     def _check_number(self, name: str) -> None:
         number = getattr(self, name)
         if number is None:

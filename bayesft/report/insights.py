@@ -36,6 +36,9 @@ def insight_lines(insight: Insight, *, most: int = 12) -> list[str]:
         lines.append(f"{influence.name:{width}}  {_importance(influence):<22}  {effect}")
     if len(insight.influences) > most:
         lines.append(f"and {len(insight.influences) - most} that matter less")
+    if insight.step:
+        size, more = short_number(abs(insight.step)), "more" if insight.step > 0 else "less"
+        lines.append(f"Trials from scratch give {size} {more} than those from another's weights")
     return lines
 
 

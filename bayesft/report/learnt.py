@@ -40,6 +40,7 @@ def look(optimizer: Optimizer) -> tuple[Insight | None, dict[str, Any]]:
             "mean_square_residual": fit.mean_square,
             "within_95_percent": fit.within,
         },
+        **({"from_scratch": insight.step} if insight.step else {}),
         "dimensions": {
             influence.name: {
                 "importance": influence.importance,

@@ -122,6 +122,13 @@ def test_the_rest_of_many_dimensions_is_counted():
     assert lines[-1] == "and 17 that matter less"
 
 
+def test_what_starts_from_scratch_are_worth_more_is_said():
+    assert "from scratch" not in " ".join(insight_lines(insight(2)))
+    for step, said in ((0.04, "0.0400 more"), (-0.04, "0.0400 less")):
+        last = insight_lines(replace(insight(2), step=step))[-1]
+        assert last == f"Trials from scratch give {said} than those from another's weights"
+
+
 def test_an_unknown_interval_is_said():
     assert "1 (unknown)" in insight_lines(insight(2, interval=None))[2]
 
