@@ -1,11 +1,13 @@
 """Errors on their way to a terminal."""
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hydra.errors import CompactHydraException, InstantiationException
-from omegaconf.errors import InterpolationResolutionError
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError
 
 from bayesft.errors import BayesFTError, reason_of
 
@@ -31,9 +33,12 @@ def told_plainly(function: Function) -> Function:
             mistake = _mistake(error)
             if mistake is None and isinstance(error, InstantiationException):
                 raise CommandError(_of_constructor(error)) from error
+            if mistake is None and isinstance(error, InterpolationKeyError):
+                # Hydra would show the cause as well.
+                raise CommandError(_of_interpolation(error)) from None
             if mistake is None:
                 raise
-            # Hydra would show an error of OmegaConf as well, if that were the cause.
+            # So it would an error of OmegaConf.
             raise CommandError(_message(mistake)) from mistake
 
     return wrapper
@@ -62,6 +67,24 @@ def _of_constructor(error: InstantiationException) -> str:
         if isinstance(cause, ModuleNotFoundError) and "." not in (cause.name or ""):
             advice = " Is its folder in PYTHONPATH, or is it installed?"
     return f"{first}: {reason_of(cause).rstrip('.')}.{advice}"
+
+
+def _of_interpolation(error: InterpolationKeyError) -> str:
+    """Return where a value of the config points to nothing, and what there is instead."""
+    first = str(error.msg).split("\n")[0]
+    found = re.search(r"'(.+)'", first)
+    if found is None or error.parent_node is None:
+        return f"{error.full_key}: {first}."
+    root, names = error.parent_node._get_root(), found[1].split(".")
+    # The longest beginning of the path that there is.
+    there = len(names) - 1
+    while there and OmegaConf.select(root, ".".join(names[:there])) is None:
+        there -= 1
+    parent = OmegaConf.select(root, ".".join(names[:there])) if there else None
+    known = ", ".join(map(str, parent)) if isinstance(parent, DictConfig) else ""
+    advice = f" Expected one of {known}." if known else ""
+    missing = ".".join(names[: there + 1])
+    return f"`{error.full_key}` is {error.child_node}, but there is no `{missing}`.{advice}"
 
 
 def _message(error: BayesFTError) -> str:

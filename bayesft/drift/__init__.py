@@ -1,7 +1,7 @@
 """What happens to a weight on analog memory."""
 
 from bayesft.drift.apply import DriftingWeights, drifted
-from bayesft.drift.base import TARGETS, Drift, check_sigma
+from bayesft.drift.base import TARGETS, Drift, check_drift, check_network, check_sigma
 from bayesft.drift.chip import Chip
 from bayesft.drift.lognormal import LogNormalDrift
 from bayesft.drift.noise import seeded_generator, standard_normals
@@ -14,6 +14,8 @@ __all__ = [
     "DriftingWeights",
     "LogNormalDrift",
     "StuckAtDrift",
+    "check_drift",
+    "check_network",
     "check_sigma",
     "drifted",
     "seeded_generator",

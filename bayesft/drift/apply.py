@@ -8,10 +8,11 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-from bayesft.drift.base import Drift
+from bayesft.drift.base import Drift, check_drift
 from bayesft.drift.chip import Chip
 from bayesft.drift.compute import CodedDrift, drift_parameters
 from bayesft.drift.stream import Reader, all_codes
+from bayesft.errors import SettingError
 
 # Of more numbers than this (64 MiB) no copy is made that can be done without.
 LARGE = 1 << 24
@@ -52,10 +53,12 @@ class DriftingWeights:
         drift: says which of its parameters drift, and how.
 
     Raises:
-        SettingError: nothing in `model` drifts; in a draw, the drift is none.
+        SettingError: `model` is no network or `drift` no drift, nothing in `model` drifts; in a
+            draw, what the drift returns is none.
     """
 
     def __init__(self, model: nn.Module, drift: Drift) -> None:
+        check_drift(drift)
         parameters = drift.parameters(model)
         self.names = tuple(parameters)
         self.device = next(iter(parameters.values())).device
@@ -282,8 +285,15 @@ def drifted(model: nn.Module, drift: Drift, sigma: float, chip: Chip) -> Iterato
         ...     y = net(torch.ones(1, 2))
 
     Raises:
-        SettingError: `sigma` is no strength of `drift`, or nothing in `model` drifts.
+        SettingError: `sigma` is no strength of `drift`, nothing in `model` drifts, or one of the
+            arguments is of another kind.
     """
+    check_drift(drift)
+    if not isinstance(chip, Chip):
+        raise SettingError(
+            f"Expected `chip` to be a chip, which has a seed and a number, but got {chip!r}. Try "
+            "Chip(seed=0, index=0)."
+        )
     strength = drift.check(sigma)
     with DriftingWeights(model, drift) as weights:
         for _ in weights.draws([chip], [strength]):

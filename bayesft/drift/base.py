@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import reprlib
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -46,6 +47,36 @@ def check_sigma(sigma: float, meaning: str = _LOGARITHM) -> float:
             f"Expected `sigma` to be a finite number, 0 or larger, but got {sigma!r}. " + meaning
         )
     return value
+
+
+def check_network(model: object) -> None:
+    """Raise `SettingError` unless `model` is a network."""
+    if not isinstance(model, nn.Module):
+        what = "the class" if isinstance(model, type) else "an object of the class"
+        name = model.__name__ if isinstance(model, type) else type(model).__name__
+        raise SettingError(
+            f"Expected the network to be a torch.nn.Module, but got {what} {name}. Weights drift "
+            "where a module holds them: give the module that does, made with what it needs."
+        )
+
+
+def check_drift(drift: object) -> None:
+    """Raise `SettingError` unless `drift` is a drift model that can be used."""
+    if isinstance(drift, type) and issubclass(drift, Drift):
+        raise SettingError(
+            f"Expected `drift` to be a drift model, but got the class {drift.__name__}: make one, "
+            f"{drift.__name__}()."
+        )
+    if not isinstance(drift, Drift):
+        raise SettingError(
+            "Expected `drift` to be a drift model such as LogNormalDrift(), but got "
+            f"{reprlib.repr(drift)}."
+        )
+    if not hasattr(drift, "target"):
+        raise SettingError(
+            f"{type(drift).__name__} does not know what drifts: let its __init__ call "
+            "super().__init__(target=...), all or crossbar."
+        )
 
 
 class Drift(ABC):
@@ -130,8 +161,9 @@ class Drift(ABC):
 
         Raises:
             SettingError: nothing in `model` drifts under this target, or what would is no
-                parameter of one piece.
+                parameter of one piece; `model` is no network.
         """
+        check_network(model)
         crossbars = None if self.target == "all" else _in_crossbars(model)
         found = {
             name: parameter

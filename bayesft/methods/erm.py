@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bayesft.errors import SettingError
 from bayesft.methods.elsewhere import outputs_at
 from bayesft.models.dropout import Rates, get_dropout, set_dropout, site_names
+from bayesft.robustness.batches import form_of
 from bayesft.tasks import Task
 
 
@@ -99,6 +100,12 @@ class ERM(pl.LightningModule):
     def training_step(self, batch: tuple[Any, Any], batch_idx: int) -> Tensor:
         images, targets = batch
         loss = self.training_loss(images, targets)
+        if not isinstance(loss, Tensor) or loss.ndim:
+            raise SettingError(
+                f"Expected the loss of {type(self).__name__} with {type(self.task).__name__} to be "
+                f"one number, a tensor of shape (), but got {form_of(loss)}. Have it average over "
+                "the batch: loss.mean()."
+            )
         self.log("train/loss", loss, prog_bar=True, batch_size=len(targets))
         return loss
 

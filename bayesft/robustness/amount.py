@@ -6,7 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bayesft.drift import Drift
+from bayesft.drift import Drift, check_drift
 from bayesft.errors import SettingError
 from bayesft.robustness.sequential import FOLDS
 
@@ -111,10 +111,7 @@ def check_sigmas(
     Raises:
         SettingError: there are none, one is no strength of `drift`, or that is none.
     """
-    if not isinstance(drift, Drift):
-        raise SettingError(
-            f"Expected `drift` to be a drift model such as LogNormalDrift(), but got {drift!r}."
-        )
+    check_drift(drift)
     try:
         strengths = tuple(sorted({drift.check(sigma) for sigma in sigmas}))
     except TypeError as error:

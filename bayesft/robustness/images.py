@@ -23,7 +23,14 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from bayesft.drift import seeded_generator
 from bayesft.errors import SettingError
-from bayesft.robustness.batches import batch_length, bytes_of, element, is_listed
+from bayesft.robustness.batches import (
+    batch_length,
+    bytes_of,
+    element,
+    form_of,
+    is_listed,
+    tensors_of,
+)
 
 # Batches that are taken by one indexing: on a CPU what stays in its cache; a GPU is kept
 # busy by few calls.
@@ -175,11 +182,28 @@ def _moved(tensors: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, .
     return tuple(tensor.to(device, non_blocking=True) for tensor in tensors)
 
 
+def _length_of_all(batch: Any) -> int:
+    """Return how many images `batch` holds; raise `SettingError` if its parts disagree."""
+    length = batch_length(batch)
+    if is_listed(batch):
+        return length
+    odd: list[Any] = [tensor for tensor in tensors_of(batch) if tensor.shape[:1] != (length,)]
+    if isinstance(batch, (tuple, list)) and len(batch) == 2 and isinstance(batch[1], int):
+        odd.append(batch[1])
+    if odd:
+        raise SettingError(
+            "`evaluate` takes batches apart by image, so that each tensor has a row for each, but "
+            f"got one of {length} images with {form_of(odd[0])}. Of single samples give "
+            "DataLoader(samples, batch_size=100)."
+        )
+    return length
+
+
 class _Batches(Dataset):
     """Batches held in memory, addressed image by image."""
 
     def __init__(self, batches: list[Any]) -> None:
-        sizes = [batch_length(batch) for batch in batches]
+        sizes = [_length_of_all(batch) for batch in batches]
         self.places = [(b, i) for b, size in enumerate(sizes) for i in range(size)]
         self.batches = batches
         self.listed = any(map(is_listed, batches))
@@ -212,6 +236,11 @@ def _indexable(batches: DataLoader | Dataset | Iterable[Any]) -> DataLoader:
         raise SettingError(
             "`evaluate` expects batches, but got a pair of tensors, which is one: give "
             "[(images, labels)]."
+        )
+    if not isinstance(batches, Iterable):
+        raise SettingError(
+            "Expected `batches` to be a DataLoader, a data set, or a list of batches such as "
+            f"[(images, labels)], but got {form_of(batches)}."
         )
     held = _Batches(list(batches))
     return DataLoader(held, collate_fn=held.collate, batch_size=1)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from bayesft.drift import Chip, Drift, DriftingWeights
+from bayesft.drift import Chip, Drift, DriftingWeights, check_network
 from bayesft.errors import SettingError
 from bayesft.robustness.adaptive import draw_until
 from bayesft.robustness.amount import check_amounts, check_score, check_sigmas
@@ -148,8 +148,14 @@ def evaluate(
     draws, images_per_draw, target_stderr, max_draws, max_images = check_amounts(
         draws, images_per_draw, target_stderr, max_draws, max_images
     )
+    check_network(model)
     check_backend(backend)
     check_shared(distributed)
+    if not callable(score):
+        raise SettingError(
+            "Expected `score` to be a function of (model, batch) such as accuracy, but got "
+            f"{score!r}."
+        )
     for name, value in (("worst_score", worst_score), ("best_score", best_score)):
         check_score(name, value)
     if worst_score > best_score:

@@ -41,9 +41,16 @@ def paired_difference(curve: Curve, baseline: Curve) -> Difference:
     images.
 
     Raises:
-        SettingError: the curves do not share seed, sigmas and drift, or hold no scores.
+        SettingError: the curves do not share seed, sigmas and drift, or hold no scores; one is
+            no curve.
             That they are of the same images and the same score nobody looks at.
     """
+    for name, each in (("curve", curve), ("baseline", baseline)):
+        if not isinstance(each, Curve):
+            raise SettingError(
+                f"Expected `{name}` to be a curve, which `evaluate` returns, but got "
+                f"{type(each).__name__}."
+            )
     if curve.scores is None or baseline.scores is None:
         raise SettingError("A paired difference needs curves with scores: load them from JSON.")
     ours, theirs = (

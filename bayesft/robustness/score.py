@@ -37,13 +37,16 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
             "Pass a `score` of your own: a function of (model, batch)."
         )
     images, labels = batch
-    logits = model(images)
-    if not isinstance(labels, Tensor) or labels.ndim != 1:
+    # A fraction is no class, and would be told from all of them.
+    if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point():
         raise SettingError(
-            f"`accuracy` expects labels of shape (images,), the class of each image, but got "
-            f"{form_of(labels)}. Give it labels.squeeze(1), of one-hot labels labels.argmax(1), "
-            "or pass a `score` of your own: a function of (model, batch)."
+            f"`accuracy` expects labels of shape (images,), the class of each image as an integer, "
+            f"but got {_labels(labels)}. Of a column give it labels.squeeze(1), of one-hot labels "
+            "labels.argmax(1), of whole numbers as floats labels.long(), of single samples "
+            "DataLoader(samples, batch_size=100), or pass a `score` of your own: a function of "
+            "(model, batch)."
         )
+    logits = model(images)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(labels):
         raise SettingError(
             f"`accuracy` expects the model to give logits of shape ({len(labels)}, classes), "
@@ -54,3 +57,8 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
     largest, guess = logits.max(dim=1)
     correct = (guess == labels) & (largest.abs() < math.inf)
     return correct.float()
+
+
+def _labels(labels: Any) -> str:
+    kind = f" of {labels.dtype}" if isinstance(labels, Tensor) else ""
+    return form_of(labels) + kind

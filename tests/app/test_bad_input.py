@@ -218,6 +218,14 @@ def opens():
         ),
         (["search.py", "-m", "hydra.sweep.dir=config.txt/s"], ["hydra.sweep.dir=<folder>"]),
         (["search.py", "-m", "model.dropout=[2,2,2]", "optimizer.lr=interval(0,1)"], ["[0, 1)"]),
+        (
+            ["train.py", "experiment=factors", "factor={dropout:dropot}"],
+            [
+                "`model.dropout` is ${",
+                "no `dropouts.dropot`. Expected one of none, dropout, alpha.",
+            ],
+        ),
+        (["train.py", "optimizer.lr=${learning.rate}"], ["`optimizer.lr`", "no `learning`."]),
     ],
 )
 def test_the_commands_end_with_a_status_and_without_a_traceback(tmp_path, arguments, words):
@@ -237,3 +245,4 @@ def test_the_commands_end_with_a_status_and_without_a_traceback(tmp_path, argume
         assert word in run.stderr
     # OmegaConf's own words on the same would only be noise.
     assert "resolving interpolation" not in run.stderr
+    assert "Interpolation key" not in run.stderr

@@ -92,6 +92,28 @@ class Power(LogNormalDrift):
         self.power, self.table, self.function = power, table, function
 
 
+class Forgetful(Drift):
+    def __init__(self):
+        self.scale = 2.0
+
+    def __call__(self, weight, normal, sigma):
+        return weight * (1 + self.scale * sigma * normal)
+
+
+@pytest.mark.parametrize(
+    ("drift", "chip", "message"),
+    [
+        (LogNormalDrift, Chip(0, 0), r"the class LogNormalDrift: make one, LogNormalDrift\(\)"),
+        ("lognormal", Chip(0, 0), "such as LogNormalDrift.*but got 'lognormal'"),
+        (Forgetful(), Chip(0, 0), r"Forgetful does not know.*super\(\).__init__\(target="),
+        (LogNormalDrift(), 3, r"`chip` to be a chip.*but got 3. Try Chip\(seed=0, index=0\)"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(drift, chip, message):
+    with pytest.raises(SettingError, match=message), drifted(nn.Linear(2, 2), drift, 0.5, chip):
+        pass
+
+
 def test_drifts_of_other_settings_are_told_apart():
     """By their text, which curves keep: those of one drift alone are paired."""
     assert repr(LogNormalDrift()) == "LogNormalDrift(target='all')"

@@ -105,3 +105,15 @@ def test_a_learning_rate_that_waits_for_a_plateau_is_refused(tmp_path):
     module = erm(scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
     with pytest.raises(SettingError, match=r"plateau.*not go on as it began.*CosineAnnealingLR"):
         trainer(tmp_path, max_epochs=1).fit(module, digits())
+
+
+@pytest.mark.parametrize(("reduction", "form"), [("none", r"shape \(128,\)"), (float, "a float")])
+def test_a_loss_that_is_no_number_is_told(tmp_path, reduction, form):
+    class Own(ERM):
+        def training_loss(self, images, targets):
+            loss = torch.nn.functional.cross_entropy(self(images), targets, reduction="none")
+            return loss if reduction == "none" else loss.mean().item()
+
+    module = Own(erm().model, task=Classification(10))
+    with pytest.raises(SettingError, match=f"the loss of Own with Classification.*{form}.*mean"):
+        trainer(tmp_path, max_epochs=1).fit(module, digits(batch_size=128))

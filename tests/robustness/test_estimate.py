@@ -189,8 +189,16 @@ def test_overflow_is_wrong_and_a_score_that_is_not_finite_is_the_worst():
         ({"sigmas": [math.nan]}, "nan"),
         ({"seed": -1}, "`seed`.*0 or larger.*-1"),
         ({"sigmas": 0.5}, r"`sigmas` to be a list of strengths such as \[0.5\], but got 0.5"),
-        ({"drift": LogNormalDrift}, r"a drift model such as LogNormalDrift\(\), but got <class"),
-        ({"drift": "lognormal"}, "but got 'lognormal'"),
+        ({"drift": LogNormalDrift}, r"got the class LogNormalDrift: make one, LogNormalDrift\(\)"),
+        ({"drift": "lognormal"}, r"such as LogNormalDrift\(\), but got 'lognormal'"),
+        ({"model": Threshold}, "torch.nn.Module, but got the class Threshold"),
+        ({"model": lambda images: images}, "but got an object of the class function"),
+        ({"score": "acc"}, "`score` to be a function.*but got 'acc'"),
+        ({"batches": None}, "`batches` to be a DataLoader, .*but got a NoneType"),
+        ({"batches": [(torch.ones(1), torch.tensor(0))] * 3}, r"single samples.*batch_size=100"),
+        ({"batches": [(torch.ones(1), 0)] * 3}, r"1 images with an int. Of single samples"),
+        ({"batches": [(torch.ones(4, 1), torch.zeros(3).long())]}, r"4 images with .*\(3,\)"),
+        ({"batches": [(torch.ones(4, 1), torch.zeros(4))]}, r"an integer, .*float32.*labels.long"),
         ({"batches": (torch.ones(4, 1), torch.ones(4))}, r"pair.*give \[\(images, labels\)\]"),
         ({"distributed": True}, r"torch.distributed, but it is not initialised. Call"),
         ({"score": lambda model, batch: 0.5}, r"shape \(\), but got a float. Return torch.tensor"),
@@ -201,15 +209,25 @@ def test_overflow_is_wrong_and_a_score_that_is_not_finite_is_the_worst():
     ],
 )
 def test_bad_settings_are_named(settings, message):
-    arguments = {"batches": images(), "drift": DRIFT, "sigmas": [0.1], "draws": 2} | settings
+    usual = {"model": Threshold(), "batches": images(), "drift": DRIFT, "sigmas": [0.1], "draws": 2}
     with pytest.raises(SettingError, match=message):
-        evaluate(Threshold(), **arguments)
+        evaluate(**usual | settings)
 
 
 @pytest.mark.parametrize("labels", [torch.zeros(50, 1), torch.zeros(50, 2), list("ab" * 25)])
 def test_accuracy_tells_labels_of_another_form(labels):
     with pytest.raises(SettingError, match=r"labels of shape \(images,\).*labels.squeeze\(1\)"):
         accuracy(Threshold(), (torch.ones(50, 1), labels))
+
+
+@pytest.mark.parametrize("other", [None, [0.5], 0.5])
+def test_a_paired_difference_needs_two_curves(other):
+    curve = evaluate(Threshold(), images(), DRIFT, [0.5], 3)
+    kind = type(other).__name__
+    with pytest.raises(SettingError, match=f"`baseline` to be a curve.*but got {kind}"):
+        paired_difference(curve, other)
+    with pytest.raises(SettingError, match=f"`curve` to be a curve.*but got {kind}"):
+        paired_difference(other, curve)
 
 
 def test_a_paired_difference_of_two_drifts_is_none():
