@@ -9,9 +9,11 @@ from omegaconf import DictConfig
 
 from bayesft.app.multirun import StudyReport
 from bayesft.app.publish import Report
+from bayesft.app.report import searchpath
 from bayesft.report import show
 from bayesft.report.compare import MixedRunsError, Plan, report_comparison
 from bayesft.report.compare.folder import FIGURE, PAGE
+from bayesft.report.compare.plan import is_renamed, key_of
 from bayesft.report.compare.sheets import contenders_sheet, runs_sheet
 from bayesft.report.examples_figure import PICTURE
 
@@ -44,9 +46,13 @@ class ComparisonReport(StudyReport):
         seeds = [int(seed) for seed in values.get("seed", []) if seed.isdigit()]
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        # A contender can be given another name, to stand beside one of other settings.
-        names = values.get("comparison.contender", values.get("contender", []))
-        plan = Plan(tuple(names), tuple(seeds))
+        typed = [*searchpath(config.hydra.overrides.hydra), *config.hydra.overrides.task]
+        renamed = is_renamed(typed)
+        # Where a name depends on other settings, what there will be is not known.
+        names = [n for n in values["comparison.contender"] if "${" not in n] if renamed else asked
+        left_out = {"seed"} if renamed else {"seed", "contender"}
+        kept = [each for each in typed if key_of(each) not in left_out]
+        plan = Plan(tuple(names), tuple(seeds), dict.fromkeys(names, kept))
         Plan.read(folder).joined(plan).write(folder)
 
     def report(self, folder: Path) -> Report:
@@ -66,8 +72,5 @@ class ComparisonReport(StudyReport):
             },
             {name: path for name, path in figures.items() if path.exists()},
             {"page": folder / PAGE},
-            {
-                "contender": list(dict.fromkeys(name for name, _ in found.unfinished)),
-                "seed": list(dict.fromkeys(seed for _, seed in found.unfinished)),
-            },
+            Plan.read(folder).commands(found.unfinished),
         )

@@ -3,7 +3,6 @@
 import logging
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -68,32 +67,19 @@ class StudyReport(Callback, ABC):
             report = self.report(folder)
         except BayesFTError as error:
             show(str(error))
-            missing, wanted = True, {}
+            missing, commands = True, None
         else:
-            missing, wanted = report.missing, report.wanted
+            missing, commands = report.missing, report.commands
             publish(report, config, folder)
         if missing:
-            places = searchpath(config.hydra.overrides.hydra)
-            task = _sweeping(config.hydra.overrides.task, wanted)
-            overrides = [*places, *task, f"hydra.sweep.dir={folder}"]
-            show(
-                "",
-                "This makes what is missing, in the same folder:",
-                f"  {shlex.join(['python', 'train.py', '-m', *overrides])}",
-            )
+            own = config.hydra.overrides
+            commands = [[*searchpath(own.hydra), *own.task]] if commands is None else commands
+            into = f"hydra.sweep.dir={folder}"
+            lines = [shlex.join(["python", "train.py", "-m", *each, into]) for each in commands]
+            show("", "This makes what is missing, in the same folder:", *(f"  {c}" for c in lines))
         if any(folder.rglob(FAILURE)):
             # Hydra makes a warning of any other exception of a callback.
             raise SystemExit(1)
-
-
-def _sweeping(overrides: Sequence[str], wanted: Mapping[str, Sequence[object]]) -> list[str]:
-    """Return overrides that sweep over what is wanted, where they may lack some of it."""
-    keys = [each.lstrip("+").split("=")[0] for each in overrides]
-    if "comparison.contender" in keys:
-        # A name of its own, which `contender` does not know.
-        return list(overrides)
-    kept = [each for each, key in zip(overrides, keys, strict=True) if key not in wanted]
-    return kept + [f"{key}={','.join(map(str, values))}" for key, values in wanted.items()]
 
 
 def _raised_by(job: JobReturn) -> Exception:

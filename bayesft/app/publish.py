@@ -27,7 +27,8 @@ class Report:
         sheets: by name.
         figures: files, by name.
         pages: HTML files, by name.
-        wanted: what to sweep over to make the missing runs, where that is known.
+        commands: the overrides of multiruns that make the missing runs; None where the same
+            overrides do.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Report:
     sheets: Mapping[str, Sheet]
     figures: Mapping[str, Path]
     pages: Mapping[str, Path] = field(default_factory=dict)
-    wanted: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    commands: Sequence[Sequence[str]] | None = None
 
 
 def publish(report: Report, config: DictConfig, folder: Path) -> None:

@@ -14,7 +14,7 @@ from bayesft.app.build import build_data, build_module, make
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import CONFIG, WEIGHTS
 from bayesft.app.measure import measured
-from bayesft.errors import BayesFTError, reason_of
+from bayesft.errors import BayesFTError, SettingError, reason_of
 from bayesft.locks import Lock
 from bayesft.methods import ERM, load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
@@ -83,21 +83,26 @@ def report_search(sweep_dir: Path, results: dict[str, Any], *, quiet: bool = Fal
         baseline = "ERM" if _is_plain(first) else "trial 0"
         folders = {baseline: best} if first == best else folders | {baseline: first}
     curves = {name: _test_curve(folder) for name, folder in folders.items()}
+    said = [] if alternating else ["No trial was better than the first."]
+    if len(curves) == 2:
+        try:
+            said = [_difference(curves, cfg.evaluation.sigmas)]
+        except SettingError as error:
+            # The search went on with another drift, say.
+            _, baseline = folders
+            said = [f"{baseline} is not compared, because it was tested in another way. {error}"]
+            del folders[baseline], curves[baseline]
+    averaged = {name: curve.at(cfg.evaluation.sigmas) for name, curve in curves.items()}
     score = score_title(cfg)
     figure = sweep_dir / "curves.png"
     draw_curves(curves, figure, title=f"Test {score} under drift", score=score)
     picture = _side_by_side(folders, sweep_dir)
     if quiet:
         return
-    averaged = {name: curve.at(cfg.evaluation.sigmas) for name, curve in curves.items()}
     table = curve_table(curves, title=f"Test {score} under drift (trial {results['best_trial']})")
     add_mean_row(table, averaged)
     show("", table)
-    if len(averaged) == 2:
-        (name, ours), (baseline, theirs) = averaged.items()
-        show(difference_line(paired_difference(ours, theirs), name, baseline))
-    elif not alternating:
-        show("No trial was better than the first.")
+    show(*said)
     # The config of a training that searched has the rates that it began with.
     rates = results["best_params"]["model.dropout"] if alternating else _rates(best)
     show(
@@ -111,6 +116,16 @@ def report_search(sweep_dir: Path, results: dict[str, Any], *, quiet: bool = Fal
         f"Results: {sweep_dir / RESULTS}",
         f"Trials:  {sweep_dir}",
     )
+
+
+def _difference(curves: Mapping[str, Curve], sigmas: Sequence[float]) -> str:
+    """Return how far apart two networks are.
+
+    Raises:
+        SettingError: they were not tested on the same chips in the same way.
+    """
+    (name, ours), (baseline, theirs) = curves.items()
+    return difference_line(paired_difference(ours.at(sigmas), theirs.at(sigmas)), name, baseline)
 
 
 def _weights(folder: Path) -> Path:

@@ -169,7 +169,36 @@ def test_the_command_it_prints_makes_what_is_missing(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "Missing: sam, seed 1: not started" in " ".join(shown.split())
     [command] = [line for line in shown.splitlines() if "python train.py -m" in line]
-    assert shlex.split(command)[-3:] == ["contender=sam", "seed=1", f"hydra.sweep.dir={folder}"]
+    words = shlex.split(command)
+    assert words[-3:] == ["contender=sam", "seed=1", f"hydra.sweep.dir={folder}"]
+    train_many(tmp_path / "elsewhere", *words[3:])
+    shown = capsys.readouterr().out
+    assert "2 ways to train" in shown
+    assert "Missing" not in shown
+
+
+def test_the_commands_have_what_each_contender_was_asked_for_with(tmp_path, capsys):
+    """One of its own name, one of an own setting, and one that failed before them."""
+    folder = tmp_path / "c"
+    half = ("contender=dropout", "comparison.contender=half", "model.dropout=0.5")
+    sweep(folder, "contender=erm", "seed=0")
+    with pytest.raises(SystemExit):
+        sweep(folder, *half, "seed=0", "optimizer.lr=-1")
+    sweep(folder, *half, "seed=0")
+    capsys.readouterr()
+    sweep(folder, "contender=sam,samson", "++method.rho=0.1", "seed=0,1")
+    plan = Plan.read(folder)
+    common = [*SMALL, "experiment=compare"]
+    runs = [("half", 1), ("erm", 1), ("sam", 1), ("samson", 0), ("sam", 0), ("old", 3)]
+    assert plan.commands(runs) == [
+        [*common, *half, "seed=1"],
+        [*common, "contender=erm", "seed=1"],
+        [*common, "++method.rho=0.1", "contender=sam,samson", "seed=1,0"],
+        ["experiment=compare", "contender=old", "seed=3"],
+    ]
+    shown = " ".join(capsys.readouterr().out.split())
+    for expected in plan.commands([("half", 1), ("erm", 1)]):
+        assert shlex.join(["python", "train.py", "-m", *expected]) in shown
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,31 @@ def test_the_report(finished):
     assert math.isfinite(paired_difference(ours, theirs).value)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"drift": {"target": "crossbar"}},
+        {"evaluation": {"sigmas": [0.4, 0.8]}},
+    ],
+)
+def test_networks_that_were_tested_in_two_ways_are_not_compared(finished, tmp_path, capsys, other):
+    """A search may go on with other fixed overrides, which it warns of."""
+    folder = tmp_path / "s"
+    shutil.copytree(finished, folder)
+    found = results(folder)
+    first = folder / found["first_folder"]
+    found |= {"best_folder": "1", "best_trial": 1}
+    cfg = OmegaConf.load(first / "config.yaml")
+    OmegaConf.save(OmegaConf.merge(cfg, other), first / "config.yaml")
+    (first / "test_curve.json").unlink(missing_ok=True)
+    report_search(folder, found)
+    shown = capsys.readouterr().out
+    table, told = shown.split("ERM is not compared, because it was tested in another way.")
+    assert "BayesFT" in table
+    assert "ERM" not in table
+    assert "Train it again" in told
+
+
 def test_a_report_that_fails_is_no_success(finished, tmp_path, caplog):
     folder = tmp_path / "s"
     shutil.copytree(finished, folder)
