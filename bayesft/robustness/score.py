@@ -31,6 +31,11 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
     Raises:
         SettingError: the batch or the model's output has another form.
     """
+    return correct(*answers(model, batch))
+
+
+def answers(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+    """Return logits and labels, shapes `(images, classes)` and `(images,)`; see `accuracy`."""
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise SettingError(
             f"`accuracy` expects a batch to be (images, labels), but got {form_of(batch)}. "
@@ -53,10 +58,14 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
             f"but got {form_of(logits)}. "
             "Pass a `score` of your own, a function of (model, batch)."
         )
+    return logits, labels
+
+
+def correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return what `accuracy` does, of logits `(..., classes)` and labels `(...)`."""
     # The maximum of a row that holds a NaN is NaN, which no number is larger than.
-    largest, guess = logits.max(dim=1)
-    correct = (guess == labels) & (largest.abs() < math.inf)
-    return correct.float()
+    largest, guess = logits.max(dim=-1)
+    return ((guess == labels) & (largest.abs() < math.inf)).float()
 
 
 def _labels(labels: Any) -> str:

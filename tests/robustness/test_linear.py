@@ -123,7 +123,7 @@ def test_a_draw_is_rounded_alike_however_many_there_are(images, threads):
 
 
 def _raw(model, batch):
-    return model(batch[0])
+    return model(batch[0]).amax(1)
 
 
 class Remembering(nn.Module):

@@ -11,7 +11,8 @@ from bayesft.errors import SettingError
 from bayesft.robustness.batches import batch_length
 
 Reduce = Callable[[Tensor], Tensor]
-"""From a draw's raw score, one value per image or a 0-d tensor, to what is kept of it."""
+"""From a draw's raw score, one value per image or a 0-d tensor, to what is kept of it; and from
+several draws', of shape `(draws, images)`, to a row for each."""
 
 
 class Backend(Protocol):
@@ -41,8 +42,8 @@ class Backend(Protocol):
 
 def mean_score(scores: Tensor) -> Tensor:
     """Return a draw's score: shape `(1,)`, float64 where the device has it."""
-    _check(scores)
-    return scores.reshape(-1).mean(0, keepdim=True, dtype=_widest(scores))
+    listed = scores if scores.ndim else scores.reshape(1)
+    return listed.mean(-1, keepdim=True, dtype=_widest(scores))
 
 
 def mean_and_variance(scores: Tensor) -> Tensor:
@@ -50,22 +51,21 @@ def mean_and_variance(scores: Tensor) -> Tensor:
 
     The variance is NaN where there is one score for the whole batch.
     """
-    _check(scores)
     wide = scores.to(_widest(scores))
-    mean = wide.mean()
-    if scores.ndim == 0 or len(scores) < 2:
-        return torch.stack([mean, torch.full_like(mean, torch.nan)])
-    return torch.stack([mean, wide.var()])
+    if scores.ndim == 0 or scores.shape[-1] < 2:
+        mean = wide.mean(-1) if scores.ndim else wide
+        return torch.stack([mean, torch.full_like(mean, torch.nan)], dim=-1)
+    return torch.stack([wide.mean(-1), wide.var(-1)], dim=-1)
 
 
 def of_each_image(scores: Tensor, batch: Any) -> Tensor:
     """Return a draw's raw score; raise unless it is of the whole batch, or as long as that is.
 
     Raises:
-        SettingError: it is a list of another length.
+        SettingError: it is no such numbers.
     """
-    listed = isinstance(scores, Tensor) and scores.ndim == 1 and len(scores) > 0
-    if listed and len(scores) != batch_length(batch):
+    _check(scores)
+    if scores.ndim == 1 and len(scores) != batch_length(batch):
         raise SettingError(
             f"Expected the `score` to return one value for each of {batch_length(batch)} images, "
             f"or one for the whole batch, shape (), but got {len(scores)} values. Return "

@@ -1,6 +1,6 @@
 """One draw after the other, written into the network itself: works for any network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends.base import Reduce, of_each_image
 from bayesft.robustness.batches import bytes_of
-from bayesft.robustness.score import Score
+from bayesft.robustness.score import Score, accuracy, answers, correct
 
 # Weights whose drift is computed at once: few calls for a small network, and they stay
 # near a CPU; elsewhere a device is to be busy for longer than the calls take.
@@ -22,6 +22,8 @@ _BYTES = 8
 _DRAWS = 32
 # What the batches of these draws may take.
 _BATCH_BYTES = 1 << 26
+# Logits that wait to be compared with labels.
+_LOGITS = 1 << 18
 
 
 class InPlace:
@@ -41,12 +43,40 @@ class InPlace:
     def __call__(
         self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
     ) -> Tensor:
-        each = [batch for _ in sigmas for batch in batches]
-        kept = [
-            reduce(of_each_image(self.score(self.model, batch), batch))
-            for _, batch in zip(self.weights.draws(chips, sigmas), each, strict=True)
-        ]
-        return torch.stack(kept).unflatten(0, (len(sigmas), len(batches))).transpose(0, 1)
+        # A batch for each draw, once the network has its weights.
+        drawn = (
+            batch
+            for _, batch in zip(
+                self.weights.draws(chips, sigmas),
+                (batch for _ in sigmas for batch in batches),
+                strict=True,
+            )
+        )
+        if self.score is accuracy:
+            kept = torch.cat([reduce(correct(*each)) for each in self._answers(drawn)])
+        else:
+            scores = (of_each_image(self.score(self.model, batch), batch) for batch in drawn)
+            kept = torch.stack([reduce(each) for each in scores])
+        return kept.unflatten(0, (len(sigmas), len(batches))).transpose(0, 1)
+
+    def _answers(self, batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield logits and labels of several draws at once, with a first dimension for them.
+
+        Comparing them is a few calls: for each draw these take a small network a few percent
+        of its forward pass, and leave a GPU waiting.
+        """
+        logits, labels, count = [], [], 0
+        for batch in batches:
+            outputs, of_batch = answers(self.model, batch)
+            count += outputs.numel()
+            # A compiled network may give the same memory again.
+            logits.append(outputs if count >= _LOGITS else outputs.clone())
+            labels.append(of_batch)
+            if count >= _LOGITS:
+                yield torch.stack(logits), torch.stack(labels)
+                logits, labels, count = [], [], 0
+        if logits:
+            yield torch.stack(logits), torch.stack(labels)
 
     def chunk(self, batch: Any) -> int:
         batches = _BATCH_BYTES // max(1, bytes_of(batch))
