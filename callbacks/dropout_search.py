@@ -147,6 +147,11 @@ class DropoutSearch(pl.Callback):
         self._before: dict[str, Any] | None = None
         self._initial: dict[str, Any] = {}
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            # Another training has another network; of a checkpoint its state comes after this.
+            self.search, self._loaded, self._before, self._initial = None, None, None, {}
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_alone(trainer)
         if isinstance(pl_module, OneChip) and self.settings["keep_weights"] < 1:

@@ -42,6 +42,12 @@ class WandbRunLogger(WandbLogger):
                 shlex.quote(folder),
             )
         super().__init__(**settings)
+        self._failed = False
+
+    def finalize(self, status: str) -> None:
+        """Take down how the training, or its test, has ended; Lightning calls it."""
+        super().finalize(status)
+        self._failed = self._failed or status == "failed"
 
     def log_report(
         self,
@@ -72,7 +78,8 @@ class WandbRunLogger(WandbLogger):
     def close(self) -> None:
         """End the run, so that the next training in this process starts one of its own."""
         if self._experiment is not None:
-            self._experiment.finish()
+            # What W&B finds out itself it would be asked too early.
+            self._experiment.finish(exit_code=int(self._failed))
 
 
 def _known(cell: Any) -> Any:

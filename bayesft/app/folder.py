@@ -15,7 +15,7 @@ CONFIG = "config.yaml"
 """The run's config with nothing left to resolve."""
 
 TEST_CURVE = "test_curve.json"
-"""The curve of the kept weights on test images: the last thing that a run writes."""
+"""The curve of the kept weights on test images; the test's scores alone are written later."""
 
 WEIGHTS = "weights.ckpt"
 """The weights that a trial kept."""

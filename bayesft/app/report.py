@@ -1,5 +1,6 @@
 """What a person sees when a search has ended."""
 
+import contextlib
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -52,7 +54,7 @@ class SearchReport(Callback):
                 report_search(sweep_dir, yaml.safe_load(results.read_text()))
         except Exception as error:
             # Hydra makes a warning of it, and the program would end as if all were well.
-            told = isinstance(error, BayesFTError)
+            told = isinstance(error, (BayesFTError, CompactHydraException))
             log.error(
                 "The search is done, in %s, but its report failed: %s. The same command with "
                 "hydra.sweep.dir=%s makes it.",
@@ -92,6 +94,9 @@ def report_search(sweep_dir: Path, results: dict[str, Any], *, quiet: bool = Fal
             _, baseline = folders
             said = [f"{baseline} is not compared, because it was tested in another way. {error}"]
             del folders[baseline], curves[baseline]
+    # Of those at which all were tested: a search may go on with others.
+    common = set.intersection(*(set(curve.sigmas) for curve in curves.values()))
+    curves = {name: curve.at(sorted(common)) for name, curve in curves.items()}
     averaged = {name: curve.at(cfg.evaluation.sigmas) for name, curve in curves.items()}
     score = score_title(cfg)
     figure = sweep_dir / "curves.png"
@@ -174,7 +179,9 @@ def _rates(folder: Path) -> list[float]:
 def _test_curve(folder: Path) -> Curve:
     path = folder / "test_curve.json"
     if path.exists():
-        return Curve.from_json(path)
+        # What an earlier version was killed in is measured again.
+        with contextlib.suppress(SettingError):
+            return Curve.from_json(path)
     cfg = _config_of(folder)
     module = build_module(cfg)
     load_weights(module, folder / WEIGHTS)

@@ -62,6 +62,10 @@ def train(cfg: DictConfig) -> float | None:
             write_scores({k: v for each in measured for k, v in each.items()}, folder)
     curve = folder / TEST_CURVE
     results = folder / RESULTS
+    if score is None and curve.exists():
+        # The callback that measured it has another name.
+        with contextlib.suppress(SettingError):
+            score = Curve.from_json(curve).at(cfg.evaluation.sigmas).mean
     if results.exists() and curve.exists():
         report_search(folder, yaml.safe_load(results.read_text()), quiet=is_one_of_many())
     elif curve.exists() and not is_one_of_many():

@@ -1,7 +1,7 @@
 """What every data module shares: the split, the order, the loaders."""
 
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +19,7 @@ from bayesft.errors import SettingError
 _WORKERS = 4
 
 
-class SplitDataModule(pl.LightningDataModule):
+class SplitDataModule(pl.LightningDataModule, ABC):
     """The base of the data modules: train, validation and test, which never overlap.
 
     The training images are split into train and validation by `split_seed`, unless the set has

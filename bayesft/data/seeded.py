@@ -1,6 +1,6 @@
 """Sets whose augmentation follows from a seed."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 
-class SeededSet(Dataset):
+class SeededSet(Dataset, ABC):
     """A set whose elements may be read with a seed: derive and give `read`.
 
     An index may come with a seed, as a pair; `EpochSampler` yields such. Then the augmentation

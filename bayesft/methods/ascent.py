@@ -1,6 +1,6 @@
 """Training at the worst weights nearby: AWP, SAM and SAMSON."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +17,7 @@ _TINY = 1e-12
 Tensors = Mapping[str, Tensor]
 
 
-class Ascent(ERM):
+class Ascent(ERM, ABC):
     """The base of the methods that train at weights moved uphill.
 
     Each step computes the gradient on its images, moves the weights along it as `offsets`

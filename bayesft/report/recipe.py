@@ -1,16 +1,20 @@
 """What of a run's config decides its result."""
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 _PARTS = ("model", "method", "data", "drift", "evaluation", "trainer", "callbacks")
 
-# Where a run reads and writes, and how it shows itself. The two seeds follow `seed`.
-_NO_MATTER = {
-    "data_dir", "default_root_dir", "enable_progress_bar", "enable_model_summary", "shuffle_seed",
-    "log_every_n_steps", "num_workers", "pin_memory", "accelerator", "devices",
-    "output_dir", "dirpath", "filename", "search_seed", "backend", "title",
-}  # fmt: skip
+# Where a run reads and writes, what it runs on, and how it shows itself. The two seeds
+# follow `seed`.
+_NO_MATTER = (
+    "callbacks.*.backend", "callbacks.*.dirpath", "callbacks.*.filename", "callbacks.*.output_dir",
+    "callbacks.*.search_seed", "data.data_dir", "data.num_workers", "data.pin_memory",
+    "data.shuffle_seed", "evaluation.*backend", "method.task.title", "trainer.accelerator",
+    "trainer.default_root_dir", "trainer.devices", "trainer.enable_model_summary",
+    "trainer.enable_progress_bar", "trainer.log_every_n_steps",
+)  # fmt: skip
 
 # What callbacks of these names do leaves weights and curves alone.
 _ONLY_WATCH = {"example_detections", "random_state", "rich_progress_bar", "wandb_drift_curve"}
@@ -35,8 +39,9 @@ def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
         parts["callbacks"] = {k: v for k, v in parts["callbacks"].items() if k not in _ONLY_WATCH}
     if parts.get("evaluation"):
         parts["evaluation"] = {k: v for k, v in parts["evaluation"].items() if k not in _OF_OTHERS}
-    flat = _flat(parts)
-    return {key: value for key, value in flat.items() if key.split(".")[-1] not in _NO_MATTER}
+    if (warm := config.get("warm_start") or {}).get("folder") is not None:
+        parts["warm_start"] = warm
+    return {key: value for key, value in _flat(parts).items() if not _is_no_matter(key)}
 
 
 def difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
@@ -47,6 +52,10 @@ def difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
         for key in keys
         if ours.get(key) != theirs.get(key)
     ]
+
+
+def _is_no_matter(key: str) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in _NO_MATTER)
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -4,11 +4,13 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from bayesft.errors import SettingError
+from bayesft.folders import at_once
 from bayesft.robustness import statistics
 
 _FORMAT = 2
@@ -218,7 +220,11 @@ class Curve:
         return replace(self, points=points, scores=scores)
 
     def to_json(self, path: str | Path) -> None:
-        """Write everything, the draws' scores included."""
+        """Write everything, the draws' scores included.
+
+        Raises:
+            SettingError: there is no such folder.
+        """
         content = {
             "format": _FORMAT,
             "seed": self.seed,
@@ -228,7 +234,8 @@ class Curve:
             "points": [_without_nan(asdict(point)) for point in self.points],
             "scores": self.scores,
         }
-        Path(path).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        with _whole(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def from_json(cls, path: str | Path) -> "Curve":
@@ -256,8 +263,12 @@ class Curve:
             raise _unreadable(path, error) from error
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the summary, one row per sigma, for a spreadsheet."""
-        with open(path, "w", newline="") as file:
+        """Write the summary, one row per sigma, for a spreadsheet.
+
+        Raises:
+            SettingError: there is no such folder.
+        """
+        with _whole(path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, [*(field.name for field in fields(CurvePoint)), _TARGET])
             writer.writeheader()
             writer.writerows(
@@ -300,3 +311,16 @@ def _unreadable(path: str | Path, error: Exception) -> SettingError:
         f"{path} is not a curve that BayesFT wrote ({type(error).__name__}: {error}). "
         "Expected the output of `Curve.to_json` or `Curve.to_csv`."
     )
+
+
+@contextmanager
+def _whole(path: str | Path) -> Iterator[Path]:
+    """Give a file to write to, which is `path` at the end: a reader never sees half of it."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise SettingError(
+            f"There is no folder {path.parent} to write {path.name} to. Make it first, or choose "
+            "another."
+        )
+    with at_once(path) as temporary:
+        yield temporary

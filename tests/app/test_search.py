@@ -139,6 +139,35 @@ def test_networks_that_were_tested_in_two_ways_are_not_compared(finished, tmp_pa
     assert "Train it again" in told
 
 
+def test_a_curve_that_was_cut_is_measured_again(finished, tmp_path, capsys):
+    folder = tmp_path / "s"
+    shutil.copytree(finished, folder)
+    found = results(folder)
+    path = folder / found["best_folder"] / "test_curve.json"
+    whole = path.read_text()
+    path.write_text(whole[:100])
+    report_search(folder, found)
+    assert path.read_text() == whole
+    assert "Test accuracy under drift" in capsys.readouterr().out
+
+
+def test_networks_are_compared_where_both_were_tested(finished, tmp_path, capsys):
+    """A search may go on with other strengths for its test."""
+    folder = tmp_path / "s"
+    shutil.copytree(finished, folder)
+    found = results(folder) | {"best_folder": "1", "best_trial": 1}
+    first = folder / found["first_folder"]
+    cfg = OmegaConf.load(first / "config.yaml")
+    cfg.evaluation.test.sigmas = [0.0, 0.1]
+    OmegaConf.save(cfg, first / "config.yaml")
+    (first / "test_curve.json").unlink(missing_ok=True)
+    report_search(folder, found)
+    shown = capsys.readouterr().out
+    assert "BayesFT − ERM" in shown
+    assert "│              0 │" in shown
+    assert " 0.1 " not in shown
+
+
 def test_a_report_that_fails_is_no_success(finished, tmp_path, caplog):
     folder = tmp_path / "s"
     shutil.copytree(finished, folder)
@@ -150,6 +179,22 @@ def test_a_report_that_fails_is_no_success(finished, tmp_path, caplog):
     assert ended.value.code == 1
     assert "its report failed: FileNotFoundError" in caplog.text
     assert f"hydra.sweep.dir={folder} makes it" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_a_report_that_fails_by_a_setting_is_told_without_a_traceback(finished, tmp_path, caplog):
+    folder = tmp_path / "s"
+    shutil.copytree(finished, folder)
+    best = folder / results(folder)["best_folder"]
+    (best / "test_curve.json").unlink()
+    cfg = OmegaConf.load(best / "config.yaml")
+    cfg.evaluation.test.draws = 0
+    OmegaConf.save(cfg, best / "config.yaml")
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}})
+    with pytest.raises(SystemExit):
+        SearchReport().on_multirun_end(config)
+    assert "its report failed: CommandError" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_the_table_shows_best_against_erm(finished, capsys):

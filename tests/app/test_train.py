@@ -62,6 +62,15 @@ def test_the_best_epochs_weights_are_kept_and_tested(tmp_path):
     assert monitored == pytest.approx(max(values))
 
 
+def test_the_score_is_there_by_whatever_name_it_was_measured(tmp_path):
+    name = (
+        "+callbacks.drift_evaluation.name=robust",
+        "callbacks.model_checkpoint.monitor=val/robust",
+    )
+    named = composed(tmp_path / "a", *SMALL, *name)
+    assert train(named) == pytest.approx(train(composed(tmp_path / "b", *SMALL)))
+
+
 def test_a_run_is_never_written_over(tmp_path):
     train(composed(tmp_path / "run", *SMALL))
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}

@@ -217,6 +217,18 @@ def test_a_run_cut_at_any_epoch_and_resumed_is_the_same_to_the_bit(tmp_path):
         assert len(Journal(folder / "journal.jsonl").replay()[1]) == 4
 
 
+def test_another_training_with_the_same_callback_knows_nothing_of_the_first(tmp_path):
+    def trained(callback, seed):
+        pl.seed_everything(seed, verbose=False)
+        module = erm(hidden=(16, 8), dropout=0.0, optimizer=adam(), scheduler=phased())
+        trainer(tmp_path / str(seed), callback, max_epochs=11).fit(module, digits())
+        return weights(module)
+
+    used = search()
+    trained(used, 3)
+    assert same(trained(used, 4), trained(search(), 4))
+
+
 SCRIPT = """
 import json, os, sys, torch
 from bayesft.methods.alternating import Alternating

@@ -1,9 +1,11 @@
 """Weights & Biases with the real package, offline."""
 
+import contextlib
 import json
 import logging
 
 import pytest
+import pytorch_lightning as pl
 import torch
 import wandb
 from pytorch_lightning.loggers import CSVLogger
@@ -55,6 +57,26 @@ def test_a_run_offline_holds_rates_curve_config_and_group(no_key, tmp_path, capl
     assert json.loads(config["dropout"]) == [0.1, 0.4]
     assert 0 <= json.loads(history["val/drift_acc"]) <= 1
     assert any("drift_curve" in key for key in history)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_training_that_fails_is_no_success(no_key, tmp_path, monkeypatch, fails):
+    class Fails(pl.Callback):
+        def on_train_epoch_end(self, trainer, module):
+            if fails:
+                raise RuntimeError("it is broken")
+
+    logger = WandbRunLogger(project="p", save_dir=str(tmp_path))
+    codes = []
+    finish = logger.experiment.finish
+    monkeypatch.setattr(
+        logger.experiment, "finish", lambda exit_code=None: codes.append(exit_code) or finish()
+    )
+    run = trainer(tmp_path, Fails(), max_epochs=1, logger=logger)
+    with contextlib.suppress(RuntimeError):
+        run.fit(erm(), digits())
+    logger.close()
+    assert codes == [int(fails)]
 
 
 def test_a_search_while_training_shows_its_vector_and_what_it_learnt(no_key, tmp_path):

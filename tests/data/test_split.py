@@ -36,6 +36,15 @@ def numbers(loader) -> list[int]:
     return torch.cat([images[:, 0, 0, 0] for images, _ in loader]).long().tolist()
 
 
+def test_a_module_without_test_images_is_none():
+    class Halved(ImageDataModule):
+        def load_train(self):
+            return Numbered._numbered(0, 100)
+
+    with pytest.raises(TypeError, match=r"abstract method '?load_test"):
+        Halved(image_size=4, val_size=30)
+
+
 def test_the_three_sets_are_disjoint_and_whole():
     data = numbered()
     data.setup()

@@ -141,6 +141,12 @@ def test_what_decides_a_result():
     assert recipe(config) == {"trainer.max_epochs": 3}
     evaluated = config | {"evaluation": {"sigmas": [0.3], "trial": {"draws": 50}, "typical": 0.6}}
     assert recipe(evaluated) == {"trainer.max_epochs": 3, "evaluation.sigmas": [0.3]}
+    # Other data of one's own is another result, and so are other weights to start from.
+    data = {"data": {"filename": "a.npz", "data_dir": "d", "backend": "x", "title": "t"}}
+    assert set(recipe(data)) == {"data.filename", "data.backend", "data.title"}
+    warm = {"folder": None, "epochs": 0.4}
+    assert recipe({"warm_start": warm}) == {}
+    assert recipe({"warm_start": warm | {"folder": "3"}})["warm_start.folder"] == "3"
     assert difference({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == [
         "b: 2, not 3", "c: unset, not 4",
     ]  # fmt: skip

@@ -47,3 +47,22 @@ def test_what_is_no_curve_is_told(tmp_path, content):
     (tmp_path / "c.json").write_text(content)
     with pytest.raises(SettingError, match="is not a curve that BayesFT wrote"):
         Curve.from_json(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("write", [Curve.to_json, Curve.to_csv])
+def test_a_curve_is_written_whole_or_not_at_all(tmp_path, monkeypatch, write):
+    curve = Curve((CurvePoint.from_scores(0.3, [0.4, 0.6], images=20),), scores=((0.4, 0.6),))
+    path = tmp_path / "c"
+    path.write_text("what was there")
+
+    def cut(*paths):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bayesft.folders.os.replace", cut)
+        with pytest.raises(KeyboardInterrupt):
+            write(curve, path)
+    assert [each.name for each in tmp_path.iterdir()] == ["c"]
+    assert path.read_text() == "what was there"
+    with pytest.raises(SettingError, match=r"no folder .*missing to write c to\. Make it first"):
+        write(curve, tmp_path / "missing" / "c")
