@@ -2,7 +2,9 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
+from bayesft.robustness.backends import mean_and_variance
 from bayesft.robustness.images import draw_indices
 from bayesft.robustness.pilot import Plan, run_pilot
 from bayesft.robustness.sampler import Request, Sampler
@@ -23,8 +25,8 @@ def draw_until(
     max_images: int | None,
     worst: float,
     best: float,
-) -> tuple[list[list[float | None]], list[int]]:
-    """Return the scores of the draws at each sigma, and how many images a draw had there.
+) -> tuple[list[list[float | None]], list[float], list[int]]:
+    """Return the scores of the draws at each sigma, and of how many images they are.
 
     Draw k is number k // F of fold k % F. Its images are a place in the fold's own
     row of shuffled copies of the set, so that the folds are independent.
@@ -41,7 +43,8 @@ def draw_until(
 
     Returns:
         For each sigma a row of scores by draw, None where the estimate has no such
-        draw, not finite where the draw's score was not; and the images of a draw.
+        draw, not finite where the draw's score was not; the mean variance between a draw's
+        images; and how many a draw has.
     """
     if images_per_draw is None:
         plans = run_pilot(
@@ -67,10 +70,12 @@ def draw_until(
         looks = make_looks(math.ceil(_FIRST_SHARE * plan.draws / FOLDS), limit // FOLDS)
         folds[sigma] = Folds(Rule(target, sigma, plan.images, worst, best, looks))
     raw: dict[float, dict[int, float]] = {sigma: {} for sigma in sigmas}
+    variances: dict[float, list[float]] = {sigma: [] for sigma in sigmas}
     while requests := _missing(sampler, folds, images):
-        for request, rows in zip(requests, sampler(requests), strict=True):
-            for sigma, score in zip(request.sigmas, rows[:, 0].tolist(), strict=True):
+        for request, rows in zip(requests, sampler(requests, mean_and_variance), strict=True):
+            for sigma, (score, variance) in zip(request.sigmas, rows.tolist(), strict=True):
                 raw[sigma][request.chip] = score
+                variances[sigma].append(variance)
         for sigma, each in folds.items():
             if each.missing:
                 scores = [
@@ -79,7 +84,14 @@ def draw_until(
                 ]
                 each.add(scores)
     rows = [_row(raw[sigma], folds[sigma]) for sigma in sigmas]
-    return rows, [images[sigma] for sigma in sigmas]
+    within = [mean_of_finite(variances[sigma]) for sigma in sigmas]
+    return rows, within, [images[sigma] for sigma in sigmas]
+
+
+def mean_of_finite(numbers: Sequence[float]) -> float:
+    """Return the mean of those that are finite; NaN if none is."""
+    finite = [number for number in numbers if math.isfinite(number)]
+    return math.fsum(finite) / len(finite) if finite else math.nan
 
 
 def _missing(

@@ -29,20 +29,23 @@ class CurvePoint:
         std: the standard deviation of the draws' scores (n - 1). A draw is scored
             on `images / draws` images, so this holds the spread between chips and
             the sampling of images; with many images per draw it is the former.
-        quantile05: the 5 % quantile of the draws' scores (linear interpolation),
-            with the same remark.
+        quantile05: the 5 % quantile of the chips' scores on all images: what 95 % of the chips
+            reach; see `statistics.low_quantile_of_chips`. Where `noise` is not known it is that
+            of the draws' scores, which is lower the fewer images a draw has.
         draws: how many draws.
         images: how many images these draws were scored on, all together.
         nonfinite: how many draws had a score that was not finite, and were
             counted as the worst score.
-        quantile05_low: the lower end of a 95 % interval for `quantile05`, from
-            order statistics; NaN where the draws are too few to give it.
+        quantile05_low: the lower end of a 95 % interval for `quantile05`; NaN where the
+            draws are too few to give it, fewer than 72.
         quantile05_high: its upper end.
-        worst: the lowest score of a draw.
+        worst: the lowest score of a draw, on the images that it was scored on.
         unseen: how far the mean may be off by what no image has shown, or no chip where
             all draws have the same score; see `statistics.unseen`. It matters near the
             best and the worst score alone.
         strata: how many folds the draws belong to, see `Curve`.
+        noise: what the sampling of images adds to the variance of the draws' scores; NaN where
+            that is not known, because a score is of a whole batch or a draw has one image.
     """
 
     sigma: float
@@ -58,6 +61,7 @@ class CurvePoint:
     worst: float = math.nan
     unseen: float = 0.0
     strata: int = 1
+    noise: float = math.nan
 
     @classmethod
     def from_scores(
@@ -70,27 +74,36 @@ class CurvePoint:
         strata: int = 1,
         worst_score: float = 0.0,
         best_score: float = 1.0,
+        noise: float = math.nan,
     ) -> "CurvePoint":
         """Summarise one score per draw, gaps None; `images` counts all draws together."""
         [row] = table = statistics.as_array([scores])
-        low, high = statistics.quantile_interval(row, 0.05)
         there = [score for score in scores if score is not None]
         mean, std = statistics.mean(row, strata), statistics.std(row, strata)
+        stderr = statistics.combined_stderr(table, [1.0], strata)
         tried = statistics.tries(len(there), images, sigma=sigma, agree=std == 0)
+        if sigma == 0 and noise > 0:
+            # All chips are one, and what differs is the images.
+            margin = statistics.student_margin(stderr, len(there) - strata)
+            quantile, low, high = mean, mean - margin, mean + margin
+        else:
+            quantile, low, high = statistics.low_quantile_of_chips(row, 0.05, noise, strata)
         return cls(
             sigma=sigma,
             mean=mean,
-            stderr=statistics.combined_stderr(table, [1.0], strata),
+            stderr=stderr,
             std=std,
-            quantile05=statistics.quantile(row, 0.05),
+            quantile05=quantile,
             draws=len(there),
             images=images,
             nonfinite=nonfinite,
-            quantile05_low=low,
-            quantile05_high=high,
+            # There are no scores beyond the worst and the best.
+            quantile05_low=max(low, min(worst_score, quantile)),
+            quantile05_high=min(high, max(best_score, quantile)),
             worst=min(there),
             unseen=statistics.unseen(mean, tried, worst=worst_score, best=best_score),
             strata=strata,
+            noise=noise,
         )
 
     def interval(self, confidence: float = statistics.CONFIDENCE) -> tuple[float, float]:

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from bayesft.drift import Chip, Drift, DriftingWeights, check_network
 from bayesft.errors import SettingError
-from bayesft.robustness.adaptive import draw_until
+from bayesft.robustness.adaptive import draw_until, mean_of_finite
 from bayesft.robustness.amount import check_amounts, check_score, check_sigmas
-from bayesft.robustness.backends import AUTO, check_backend
+from bayesft.robustness.backends import AUTO, check_backend, mean_and_variance
 from bayesft.robustness.batches import to_device
 from bayesft.robustness.curve import Curve, CurvePoint
 from bayesft.robustness.errors import PrecisionWarning, ScoreWarning
@@ -189,10 +189,10 @@ def evaluate(
         )
         if target_stderr is None:
             images = min(images_per_draw or IMAGES_PER_DRAW, sampler.pool.total)
-            rows = _draw(sampler, strengths, draws or DRAWS, images)
+            rows, variances = _draw(sampler, strengths, draws or DRAWS, images)
             sizes = [images] * len(strengths)
         else:
-            rows, sizes = draw_until(
+            rows, variances, sizes = draw_until(
                 sampler,
                 strengths,
                 target=target_stderr,
@@ -202,10 +202,14 @@ def evaluate(
                 worst=worst_score,
                 best=best_score,
             )
+    total = sampler.pool.total
+    # Of images that are drawn without replacement.
+    noise = [v / m * (1 - m / total) for v, m in zip(variances, sizes, strict=True)]
     curve = _curve(
         strengths,
         rows,
         sizes,
+        noise,
         worst=_worst_of(rows, worst_score),
         best=best_score,
         seed=seed,
@@ -219,13 +223,15 @@ def evaluate(
 
 def _draw(
     sampler: Sampler, sigmas: tuple[float, ...], draws: int, images: int
-) -> list[list[float | None]]:
+) -> tuple[list[list[float | None]], list[float]]:
+    """Return the draws' scores, and the mean variance between their images, at each sigma."""
     total, seed = sampler.pool.total, sampler.seed
     requests = [
         Request(k, sigmas, draw_indices(k, images=images, total=total, seed=seed))
         for k in range(draws)
     ]
-    return torch.stack(sampler(requests))[:, :, 0].T.tolist()
+    scores, variances = torch.stack(sampler(requests, mean_and_variance)).permute(2, 1, 0)
+    return scores.tolist(), [mean_of_finite(row) for row in variances.tolist()]
 
 
 def _worst_of(rows: Sequence[Sequence[float | None]], worst: float) -> float:
@@ -248,6 +254,7 @@ def _curve(
     sigmas: Sequence[float],
     rows: Sequence[Sequence[float | None]],
     images: Sequence[int],
+    noise: Sequence[float],
     *,
     worst: float,
     best: float,
@@ -257,7 +264,7 @@ def _curve(
 ) -> Curve:
     strata = 1 if target_stderr is None else FOLDS
     points, scores = [], []
-    for sigma, row, size in zip(sigmas, rows, images, strict=True):
+    for sigma, row, size, own in zip(sigmas, rows, images, noise, strict=True):
         there = [score for score in row if score is not None]
         finite = [score if score is None or math.isfinite(score) else float(worst) for score in row]
         points.append(
@@ -269,6 +276,7 @@ def _curve(
                 strata=strata,
                 worst_score=worst,
                 best_score=best,
+                noise=own,
             )
         )
         scores.append(tuple(finite))

@@ -113,6 +113,55 @@ def quantile_interval(
     return low, float(ordered[above]) if above < len(ordered) else math.nan
 
 
+def low_quantile_of_chips(
+    scores: Array, level: float, noise: float, strata: int = 1, confidence: float = CONFIDENCE
+) -> tuple[float, float, float]:
+    r"""Return a quantile of what chips score on all images, and an interval for it.
+
+    The scores s of draws differ by more than their chips, since each is of some of the images
+    alone. Drawn together about their mean by :math:`f(s^2) = \sqrt{1 - v / s^2}`, with v what
+    the images add to their variance, they have the chips' variance and the form of their own
+    distribution. Their quantile is then taken as that of scores without noise.
+
+    The interval is that of order statistics, widened by the error that the images leave in the
+    mean, and by how far the factor may be off, as if the scores were normal. In simulations it
+    held the quantile in 94 to 99 % (200 chips of 30 or 100 images, 500 of 20), in less where few
+    images a draw meet two kinds of chips: in 82 % if a tenth of the chips fail, by 20 images,
+    in 39 % by 10.
+
+    Source: T. A. Louis, "Estimating a Population of Parameter Values Using Bayes and Empirical
+    Bayes Methods", JASA 1984, whose estimates have the variance of what they estimate.
+
+    Args:
+        scores: K, NaN where a draw was not made.
+        level: below one half.
+        noise: v; NaN where it is not known, and then the quantile is of the scores as they are.
+        strata: of the draws.
+        confidence: of the interval.
+    """
+    present, spread = _present(scores), std(scores, strata)
+    if not (noise > 0 and spread > 0):
+        return quantile(scores, level), *quantile_interval(scores, level, confidence)
+    from scipy.special import ndtri
+
+    centre, variance = mean(scores, strata), spread**2
+    z = float(ndtri((1 + confidence) / 2))
+    off = z * variance * math.sqrt(2 / (len(present) - strata))
+    factor, most, least = (
+        _factor(noise, each) for each in (variance, variance + off, variance - off)
+    )
+    drawn = centre + factor * (present - centre)
+    value, (low, high) = quantile(drawn, level), quantile_interval(drawn, level, confidence)
+    shared, reach = z * math.sqrt(noise / len(present)), centre - quantile(scores, level)
+    low = value - math.hypot(value - low, shared) - reach * (most - factor)
+    high = value + math.hypot(high - value, shared) + reach * (factor - least)
+    return value, low, high
+
+
+def _factor(noise: float, variance: float) -> float:
+    return math.sqrt(1 - noise / variance) if variance > noise else 0.0
+
+
 def _places(count: int, level: float, tail: float) -> tuple[int, int]:
     """Return between which two places of `count` ordered scores a quantile lies.
 
