@@ -2,12 +2,17 @@
 
 import contextlib
 import os
+import re
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bayesft.errors import SettingError
+
+# What Hydra takes without quotes, and a shell too.
+_PLAIN = re.compile(r"[\w./+-]+", re.ASCII)
 
 
 def make_writable(folder: Path, setting: str, value: str = "<folder>") -> None:
@@ -32,6 +37,20 @@ def make_writable(folder: Path, setting: str, value: str = "<folder>") -> None:
             f"The folder {folder} cannot be written to ({error.strerror or error}). Choose "
             f"another: {setting}={value}."
         ) from error
+
+
+def override(setting: str, path: str | os.PathLike[str]) -> str:
+    """Return the override that sets a path, quoted for Hydra's grammar where that is needed."""
+    text = str(path)
+    if not _PLAIN.fullmatch(text):
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
+        text = f'"{escaped}"'
+    return f"{setting}={text}"
+
+
+def typed(setting: str, path: str | os.PathLike[str]) -> str:
+    """Return `override` as it is typed in a shell."""
+    return shlex.quote(override(setting, path))
 
 
 @contextmanager

@@ -1,11 +1,14 @@
 """A folder is asked for before hours of work, and by several processes at once."""
 
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from bayesft.errors import SettingError
-from bayesft.folders import at_once, make_writable
+from bayesft.folders import at_once, make_writable, override, typed
 
 
 def test_it_is_made_and_left_empty_however_many_ask(tmp_path):
@@ -38,3 +41,27 @@ def test_a_file_is_there_at_once_or_as_it_was(tmp_path):
         full()
     assert path.read_text() == "1"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/a/b-1.2",
+        "/home/jürgen x/2026",
+        "a=b",
+        "a,b",
+        "(a)[b]{c}",
+        "it's",
+        'a "b"',
+        "${c}",
+        "~/x y",
+    ],
+)
+def test_a_path_is_an_override_that_hydra_and_a_shell_understand(path):
+    parser = OverridesParser.create()
+    for text in (override("hydra.sweep.dir", path), *shlex.split(typed("hydra.sweep.dir", path))):
+        [parsed] = parser.parse_overrides([text])
+        assert parsed.key_or_group == "hydra.sweep.dir"
+        assert not parsed.is_sweep_override()
+        assert OmegaConf.create({"path": parsed.value()}).path == path
+    assert typed("a", "/plain/path.1") == "a=/plain/path.1"

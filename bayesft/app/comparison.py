@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from bayesft.app.multirun import StudyReport
 from bayesft.app.publish import Report
 from bayesft.app.report import searchpath
+from bayesft.locks import Lock
 from bayesft.report import show
 from bayesft.report.compare import MixedRunsError, Plan, report_comparison
 from bayesft.report.compare.folder import FIGURE, PAGE
@@ -53,7 +54,9 @@ class ComparisonReport(StudyReport):
         left_out = {"seed"} if renamed else {"seed", "contender"}
         kept = [each for each in typed if key_of(each) not in left_out]
         plan = Plan(tuple(names), tuple(seeds), dict.fromkeys(names, kept))
-        Plan.read(folder).joined(plan).write(folder)
+        # Another multirun may begin in the same folder.
+        with Lock(folder / "comparison.lock"):
+            Plan.read(folder).joined(plan).write(folder)
 
     def report(self, folder: Path) -> Report:
         try:

@@ -12,6 +12,7 @@ import yaml
 from bayesft.app.report import OVERRIDES, SETTINGS, searchpath
 from bayesft.bo import JOURNAL
 from bayesft.errors import SettingError
+from bayesft.folders import typed
 from bayesft.report.results import ALTERNATING, RESULTS
 from bayesft.report.runs import read_mapping
 
@@ -71,7 +72,7 @@ def found_contender(search: Path) -> FoundContender:
     best = search / results["best_folder"]
     try:
         composed, settings = (read_mapping(best / each) for each in (COMPOSED, SETTINGS))
-        typed = yaml.safe_load((best / OVERRIDES).read_text())
+        typed = yaml.safe_load((best / OVERRIDES).read_text(encoding="utf-8"))
         choices = settings["hydra"]["runtime"]["choices"]
     except (SettingError, OSError, yaml.YAMLError, KeyError) as error:
         raise SettingError(
@@ -177,7 +178,7 @@ def _results(search: Path) -> dict[str, Any]:
         begun = (search / JOURNAL).exists()
         raise SettingError(
             f"{search} holds a search that has not ended. The command that started it, with "
-            f"hydra.sweep.dir={search}, goes on."
+            f"{typed('hydra.sweep.dir', search)}, goes on."
             if begun
             else f"{search} holds no search: there is no {RESULTS}."
         )
@@ -186,8 +187,8 @@ def _results(search: Path) -> dict[str, Any]:
         raise SettingError(f"No trial of the search in {search} has a value; see its {JOURNAL}.")
     if results.get("kind") == ALTERNATING and results.get("insight") is None:
         raise SettingError(
-            f"The search of the training in {search} has not ended. Go on with it: "
-            f"ckpt_path={search / 'checkpoints' / 'last.ckpt'}."
+            f"The search of the training in {search} has not ended. The command that started it, "
+            f"with {typed('hydra.run.dir', search)} resume=true, goes on."
         )
     return results
 

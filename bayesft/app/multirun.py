@@ -15,6 +15,7 @@ from bayesft.app.folder import is_one_of_many
 from bayesft.app.publish import Report, publish
 from bayesft.app.report import searchpath
 from bayesft.errors import BayesFTError, reason_of
+from bayesft.folders import override
 from bayesft.report import show
 from bayesft.report.runs import FAILURE, Failure, write_failure
 
@@ -74,7 +75,7 @@ class StudyReport(Callback, ABC):
         if missing:
             own = config.hydra.overrides
             commands = [[*searchpath(own.hydra), *own.task]] if commands is None else commands
-            into = f"hydra.sweep.dir={folder}"
+            into = override("hydra.sweep.dir", folder)
             lines = [shlex.join(["python", "train.py", "-m", *each, into]) for each in commands]
             show("", "This makes what is missing, in the same folder:", *(f"  {c}" for c in lines))
         if any(folder.rglob(FAILURE)):

@@ -17,6 +17,7 @@ from bayesft.app.errors import told_plainly
 from bayesft.app.folder import CONFIG, WEIGHTS
 from bayesft.app.measure import measured
 from bayesft.errors import BayesFTError, SettingError, reason_of
+from bayesft.folders import typed
 from bayesft.locks import Lock
 from bayesft.methods import ERM, load_weights
 from bayesft.report import curve_table, difference_line, draw_curves, show
@@ -51,16 +52,16 @@ class SearchReport(Callback):
         # the others the curves that it leaves.
         try:
             with Lock(sweep_dir / "report.lock"):
-                report_search(sweep_dir, yaml.safe_load(results.read_text()))
+                report_search(sweep_dir, yaml.safe_load(results.read_text(encoding="utf-8")))
         except Exception as error:
             # Hydra makes a warning of it, and the program would end as if all were well.
             told = isinstance(error, (BayesFTError, CompactHydraException))
             log.error(
                 "The search is done, in %s, but its report failed: %s. The same command with "
-                "hydra.sweep.dir=%s makes it.",
+                "%s makes it.",
                 results,
                 reason_of(error).rstrip("."),
-                sweep_dir,
+                typed("hydra.sweep.dir", sweep_dir),
                 exc_info=None if told else error,
             )
             raise SystemExit(1) from error
@@ -143,8 +144,8 @@ def _weights(folder: Path) -> Path:
 
 def retrain_command(folder: Path) -> str:
     """Return the command that trains the network of the run in `folder` again."""
-    overrides = yaml.safe_load((folder / OVERRIDES).read_text())
-    settings = yaml.safe_load((folder / SETTINGS).read_text())
+    overrides = yaml.safe_load((folder / OVERRIDES).read_text(encoding="utf-8"))
+    settings = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
     places = searchpath(settings["hydra"]["overrides"]["hydra"])
     return shlex.join(["python", "train.py", *places, *overrides])
 

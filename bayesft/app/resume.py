@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.folder import CONFIG, TEST_CURVE
 from bayesft.errors import CheckpointError, SettingError
+from bayesft.folders import typed
 from bayesft.methods.checkpoint import read_state
 from bayesft.report.recipe import difference, recipe
 from bayesft.report.scores import SCORES
@@ -42,7 +43,8 @@ def taken_up(cfg: DictConfig) -> DictConfig:
         raise CheckpointError(
             f"{last}, the last state of the training in {folder}, cannot be read: it was cut off "
             "or damaged. Go on from an earlier state, if there is one: "
-            f"ckpt_path={last.with_name('best.ckpt')}. Or delete it, and the training begins again."
+            f"{typed('ckpt_path', last.with_name('best.ckpt'))}. Or delete it, and the training "
+            "begins again."
         ) from error
     cfg = cfg.copy()
     OmegaConf.update(cfg, "ckpt_path", str(last))

@@ -21,6 +21,7 @@ from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
 from bayesft.errors import SettingError
+from bayesft.folders import typed
 from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, read_state
 from bayesft.report import curve_table, show
@@ -67,7 +68,8 @@ def train(cfg: DictConfig) -> float | None:
         with contextlib.suppress(SettingError):
             score = Curve.from_json(curve).at(cfg.evaluation.sigmas).mean
     if results.exists() and curve.exists():
-        report_search(folder, yaml.safe_load(results.read_text()), quiet=is_one_of_many())
+        found = yaml.safe_load(results.read_text(encoding="utf-8"))
+        report_search(folder, found, quiet=is_one_of_many())
     elif curve.exists() and not is_one_of_many():
         title = f"Test {score_title(cfg)} under drift"
         show(curve_table({"test": Curve.from_json(curve)}, title=title))
@@ -126,8 +128,8 @@ def _fit(
 
 def _how_to_go_on(folder: Path) -> str:
     if is_one_of_many():
-        return f"the same command and hydra.sweep.dir={HydraConfig.get().sweep.dir}"
-    return f"the same command and hydra.run.dir={folder} resume=true"
+        return f"the same command and {typed('hydra.sweep.dir', HydraConfig.get().sweep.dir)}"
+    return f"the same command and {typed('hydra.run.dir', folder)} resume=true"
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ a lock tells less, when its file has been silent for too long. What is compared 
 times that the shared file system gave to files, so that clocks may differ.
 """
 
+import glob
 import os
 import socket
 import threading
@@ -68,7 +69,7 @@ class Worker:
     def bury(self) -> None:
         """Remove what dead processes left. Call with the journal locked."""
         prefix, suffix = f"{self.path.name}.", ".beat"
-        for beat in self.path.parent.glob(f"{prefix}*{suffix}"):
+        for beat in self.path.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
             name = beat.name[len(prefix) : -len(suffix)]
             if not self.is_alive(name):
                 self._remove(name)

@@ -22,7 +22,7 @@ class CIFAR10DataModule(PublishedDataModule):
     )
 
     def prepare_data(self) -> None:
-        self._read(train=True, download=True)
+        self.fetch(lambda download: self._read(train=True, download=download))
 
     def load_train(self) -> Labelled:
         return self._read(train=True)

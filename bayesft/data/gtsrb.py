@@ -1,6 +1,7 @@
 """The German Traffic Sign Recognition Benchmark, from torchvision."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,10 @@ class GTSRBDataModule(PublishedDataModule):
 
     def prepare_data(self) -> None:
         for split in ("train", "test"):
-            self._files(split, download=True)
+            self.fetch(partial(self._prepare, split))
+
+    def _prepare(self, split: str, download: bool) -> None:
+        self._files(split, download=download)
 
     def load_train(self) -> Labelled:
         paths, labels = self._files("train")

@@ -21,7 +21,7 @@ class MNISTDataModule(PublishedDataModule):
     reader: ClassVar[type[MNIST]] = MNIST
 
     def prepare_data(self) -> None:
-        self._read(train=True, download=True)
+        self.fetch(lambda download: self._read(train=True, download=download))
 
     def load_train(self) -> Labelled:
         return self._read(train=True)

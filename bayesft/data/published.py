@@ -1,5 +1,7 @@
 """Published sets, which are downloaded where they are missing."""
 
+import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,6 +9,7 @@ from typing import Any, TypeVar
 from bayesft.data.base import ImageDataModule
 from bayesft.data.module import SplitDataModule
 from bayesft.errors import BayesFTError, DataError, reason_of
+from bayesft.locks import Lock
 
 Found = TypeVar("Found")
 
@@ -44,6 +47,27 @@ class Published(SplitDataModule):
         # raise is beyond listing.
         except Exception as error:
             raise self.unusable(reason_of(error)) from error
+
+    def fetch(self, read: Callable[[bool], object]) -> None:
+        """Have what is missing downloaded, by one process at a time.
+
+        Several searches may begin at once, and a file that is just being written is there.
+
+        Args:
+            read: reads the set; told whether to download what is missing.
+
+        Raises:
+            DataError: see `usable`.
+        """
+        with contextlib.suppress(DataError):
+            read(False)
+            return
+        # Where a folder cannot be made, the download tells.
+        with contextlib.suppress(OSError):
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        lock = Lock(self.data_dir / f".{self.title}.lock")
+        with lock if os.access(self.data_dir, os.W_OK) else contextlib.nullcontext():
+            read(True)
 
     def unusable(self, reason: str) -> DataError:
         """Return the error that says what is wrong, what is expected, and what to do."""

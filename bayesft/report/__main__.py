@@ -1,10 +1,12 @@
 """The report on a folder again: `python -m bayesft.report <folder>`."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
 from bayesft.errors import BayesFTError, SettingError
+from bayesft.folders import typed
 from bayesft.report.compare import is_comparison, report_comparison
 from bayesft.report.factors import is_study, report_factors
 from bayesft.report.results import RESULTS
@@ -41,8 +43,9 @@ def report(folder: Path) -> None:
     elif (folder / RESULTS).exists():
         raise SettingError(
             f"{folder} is the folder of a search, which reports when it ends. The command that "
-            f"started it, with hydra.sweep.dir={folder}, shows the report again. To compare what "
-            f"it found with other ways to train: python -m bayesft.contender {folder} <name>."
+            f"started it, with {typed('hydra.sweep.dir', folder)}, shows the report again. To "
+            "compare what it found with other ways to train: python -m bayesft.contender "
+            f"{shlex.quote(str(folder))} <name>."
         )
     else:
         raise SettingError(

@@ -32,12 +32,14 @@ class Cost:
     def write(self, folder: Path) -> None:
         """Leave it in the folder of the run."""
         with at_once(folder / COST) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+            temporary.write_text(
+                json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
 
     @classmethod
     def read(cls, folder: Path) -> "Cost | None":
         """Return what `write` left, or None: a run is worth its curve without it."""
         try:
-            return cls(**json.loads((folder / COST).read_text()))
+            return cls(**json.loads((folder / COST).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None

@@ -35,7 +35,9 @@ class Failure:
 def write_failure(folder: Path, failure: Failure) -> None:
     """Leave in the folder of a run that raised what it was, and why."""
     content = {**failure.of, "seed": failure.seed, "reason": failure.reason}
-    (folder / FAILURE).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    (folder / FAILURE).write_text(
+        yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
 
 
 def failures_of(folder: Path, node: str) -> Iterator[dict[str, Any]]:
@@ -118,7 +120,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         SettingError: it cannot be read.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise SettingError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
     return content if isinstance(content, dict) else {}

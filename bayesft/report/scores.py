@@ -30,7 +30,9 @@ def write_scores(scores: Mapping[str, float], folder: Path) -> None:
     """Leave the test's metrics by name in the folder of the run; null for what is not finite."""
     finite = {name: value if math.isfinite(value) else None for name, value in scores.items()}
     with at_once(folder / SCORES) as temporary:
-        temporary.write_text(json.dumps(finite, indent=1, ensure_ascii=False) + "\n")
+        temporary.write_text(
+            json.dumps(finite, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 def read_scores(folder: Path) -> dict[str, float]:
@@ -39,7 +41,7 @@ def read_scores(folder: Path) -> dict[str, float]:
     A run is worth its curve without it.
     """
     try:
-        scores = json.loads((folder / SCORES).read_text())
+        scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     if not isinstance(scores, dict):

@@ -21,7 +21,7 @@ class Sheet:
 
     def write(self, path: Path) -> None:
         """Write a CSV file, in which what is not known, and NaN, is left empty."""
-        with open(path, "w", newline="") as file:
+        with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(self.head)
             writer.writerows([csv_cell(cell) for cell in row] for row in self.rows)

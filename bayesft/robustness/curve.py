@@ -248,7 +248,9 @@ class Curve:
             "scores": self.scores,
         }
         with _whole(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+            temporary.write_text(
+                json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+            )
 
     @classmethod
     def from_json(cls, path: str | Path) -> "Curve":
@@ -258,7 +260,7 @@ class Curve:
             SettingError: the file is not such a curve.
         """
         try:
-            content = json.loads(Path(path).read_text())
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
             points = tuple(CurvePoint(**_with_nan(point)) for point in content["points"])
             scores = content["scores"]
             if scores is not None:
@@ -281,7 +283,7 @@ class Curve:
         Raises:
             SettingError: there is no such folder.
         """
-        with _whole(path) as temporary, open(temporary, "w", newline="") as file:
+        with _whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, [*(field.name for field in fields(CurvePoint)), _TARGET])
             writer.writeheader()
             writer.writerows(
@@ -296,7 +298,7 @@ class Curve:
             SettingError: the file is not such a curve.
         """
         try:
-            with open(path, newline="") as file:
+            with open(path, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
             points = tuple(_point_from_row(row) for row in rows)
             # A file of an earlier version has none.

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bayesft.bo import Categorical, Dimension, Trial
 from bayesft.errors import reason_of
+from bayesft.folders import override
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
 from hydra_plugins.bayesft_sweeper._jobs import Job
@@ -70,7 +71,8 @@ class Configs:
         """
         overrides = [*self.request.fixed, *self.layout.overrides(trial.params)]
         if source is not None:
-            overrides.append(_taken_up(self.folder / source.folder))
+            source_folder = (self.folder / source.folder).absolute()
+            overrides.append(override("warm_start.folder", source_folder))
         number = trial.job or 0
         config = self._compose(overrides)
         with open_dict(config):
@@ -102,7 +104,7 @@ class Configs:
 
     def _check_warm_start(self) -> None:
         try:
-            self._compose([*self.request.fixed, _taken_up(self.folder)])
+            self._compose([*self.request.fixed, override("warm_start.folder", self.folder)])
         except HydraException as error:
             raise SweepError(
                 "hydra.sweeper.warm_start gives each job the folder of an earlier one as "
@@ -127,12 +129,6 @@ class Configs:
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         return self._loader.load_sweep_config(self._config, list(overrides))
-
-
-def _taken_up(folder: Path) -> str:
-    """Return the override that has a job start from the weights in `folder`."""
-    path = str(folder.absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    return f"warm_start.folder='{path}'"
 
 
 @contextmanager

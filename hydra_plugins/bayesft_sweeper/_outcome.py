@@ -122,7 +122,7 @@ def outcome_of(job: JobReturn | None, folder: Path, overrides: Sequence[str]) ->
     One in the folder counts if it is of a job with the same overrides.
     """
     try:
-        outcome = Outcome(**json.loads((folder / FILE).read_text()))
+        outcome = Outcome(**json.loads((folder / FILE).read_text(encoding="utf-8")))
         if outcome.overrides == list(overrides):
             return outcome
     except (OSError, ValueError, TypeError):
@@ -163,7 +163,7 @@ def _write(outcome: Outcome) -> None:
     outcome = replace(outcome, overrides=list(hydra.overrides.task))
     folder = Path(hydra.runtime.output_dir)
     try:
-        with at_once(folder / FILE) as temporary, open(temporary, "w") as file:
+        with at_once(folder / FILE) as temporary, open(temporary, "w", encoding="utf-8") as file:
             json.dump(asdict(outcome), file)
             file.flush()
             os.fsync(file.fileno())

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bayesft.bo import JOURNAL, Constraint, Space, Trial
 from bayesft.errors import BayesFTError, reason_of
-from bayesft.folders import make_writable
+from bayesft.folders import make_writable, typed
 from bayesft.report.learnt import look, tell
 from bayesft.report.results import RESULTS, write_results
 from bayesft.report.tables import short_number
@@ -68,15 +68,15 @@ def sweep(
         # A full disk, say, which no job has caught.
         raise SweepError(
             f"{reason_of(error)}. The finished trials are kept; once that is put right, go on with "
-            f"hydra.sweep.dir={config.hydra.sweep.dir}"
+            f"{typed('hydra.sweep.dir', config.hydra.sweep.dir)}"
         ) from error
     except (KeyboardInterrupt, SystemExit) as stop:
         # A job that catches Ctrl-C itself leaves with the same status.
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
         log.warning(
-            "Interrupted. The finished trials are kept; go on with hydra.sweep.dir=%s",
-            config.hydra.sweep.dir,
+            "Interrupted. The finished trials are kept; go on with %s",
+            typed("hydra.sweep.dir", config.hydra.sweep.dir),
         )
         raise SystemExit(INTERRUPTED) from None
 
@@ -215,11 +215,14 @@ class Search:
             raise SweepError(
                 f"The launcher could not run the jobs: {reason_of(launched.failure)}. The finished "
                 "trials are kept, and the others run again; once that is put right, go on with "
-                f"hydra.sweep.dir={self.folder}"
+                f"{typed('hydra.sweep.dir', self.folder)}"
             ) from launched.failure
         return launched.returns
 
     def _finish(self, trial: Trial, outcome: Outcome, folder: str | None) -> None:
+        if folder is not None and self.study.journal.path.parent.resolve() != self.folder.resolve():
+            # The journal may serve sweeps in other folders.
+            folder = str((self.folder / folder).absolute())
         ended = self.study.finish(trial, outcome, folder=folder)
         self._check_constraints()
         best = self.study.optimizer.best()

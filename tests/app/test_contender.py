@@ -196,7 +196,7 @@ def test_names_that_cannot_be(searched, conf, name, words):
             lambda f: (f / RESULTS).write_text(
                 "{kind: alternating, best_folder: ., best_params: {model.dropout: [0.1]}}"
             ),
-            "has not ended.*ckpt_path=.*last.ckpt",
+            "has not ended.*hydra.run.dir=.* resume=true",
         ),
         (
             lambda f: (f / RESULTS).write_text("{best_folder: '7', best_params: {x: 1}}"),

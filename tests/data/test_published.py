@@ -1,5 +1,8 @@
 """What torchvision's loaders read, and what they say to files that are cut short or missing."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torchvision.datasets import CIFAR10
@@ -47,6 +50,30 @@ def test_cifar10_from_its_batches_or_its_archive(tmp_path, monkeypatch, archive)
     known = {image.tobytes(): i % 10 for i, image in enumerate(images["train"])}
     for image, label in data.train_set:
         assert known[(image * 255).round().byte().numpy().tobytes()] == label
+
+
+def test_one_process_at_a_time_downloads(tmp_path):
+    """And the others find what it has left."""
+    data, order = fashion(tmp_path), []
+
+    def read(name):
+        def once(download):
+            if download:
+                order.append(f"{name} begins")
+                time.sleep(0.2)
+                order.append(f"{name} ends")
+            else:
+                raise DataError("it is not there, or half of it")
+
+        return once
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: fashion(tmp_path).fetch(read(name)), "ab"))
+    assert sorted(order) == ["a begins", "a ends", "b begins", "b ends"]
+    assert [line.split()[1] for line in order] == ["begins", "ends"] * 2
+    seen = []
+    data.fetch(seen.append)
+    assert seen == [False]
 
 
 def test_cifar10_of_an_archive_cut_short(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -237,6 +238,13 @@ def test_storage_elsewhere(tmp_path):
     sweep(tmp_path / "s", Task(), X, setting, "hydra.sweeper.n_trials=2")
     assert storage.exists()
     assert not (tmp_path / "s" / "journal.jsonl").exists()
+    # A run in another folder goes on, and names each trial's own.
+    sweep(tmp_path / "t", Task(), X, setting, "hydra.sweeper.n_trials=4")
+    told = [json.loads(line) for line in storage.read_text().splitlines()]
+    folders = [Path(event["folder"]) for event in told if event["event"] == "tell"]
+    assert [folder.parent.name for folder in folders] == ["s", "s", "t", "t"]
+    for name in ("best_folder", "first_folder"):
+        assert (tmp_path / "t" / results(tmp_path / "t")[name] / "outcome.json").exists()
 
 
 def test_job_folders_may_be_named_after_their_overrides(tmp_path):

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import yaml
 
+from bayesft.folders import at_once
 from bayesft.report.runs import read_mapping
 
 PLAN = "comparison.yaml"
@@ -63,7 +64,10 @@ class Plan:
             "seeds": list(self.seeds),
             "asked": {name: list(overrides) for name, overrides in self.asked.items()},
         }
-        (folder / PLAN).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+        with at_once(folder / PLAN) as temporary:
+            temporary.write_text(
+                yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
+            )
 
     @classmethod
     def read(cls, folder: Path) -> "Plan":

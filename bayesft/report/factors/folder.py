@@ -37,7 +37,7 @@ def report_factors(folder: Path) -> Found:
     show("", factor_table(study))
     show(*said, "")
     settings_sheet(study).write(folder / TABLE)
-    (folder / TEXT).write_text("\n".join(said) + "\n")
+    (folder / TEXT).write_text("\n".join(said) + "\n", encoding="utf-8")
     if study.factors:
         draw_factors(study, folder / FIGURE, title=f"Test {study.title} under drift")
         show(f"Figure: {folder / FIGURE}")
