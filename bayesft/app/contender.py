@@ -106,6 +106,8 @@ def found_contender(search: Path) -> FoundContender:
         "objective_stderr": results["best_stderr"],
         # So that a report sees if it was tuned on the chips that it is tested on.
         "objective_seed": _at(composed, "evaluation.objective.seed"),
+        # And if a training that it was chosen by is one of those.
+        "seed": composed.get("seed"),
     }
     known = {*searched, *(f"model.{key}" for key in _OF_MODEL)}
     overrides = [
@@ -164,7 +166,10 @@ def compare_command(name: str, found: FoundContender) -> str:
         # What they say of network, data and evaluation holds for the comparison as well.
         experiment = f"[compare,{','.join(found.experiments)}]"
     command = ["python", "train.py", "-m", f"experiment={experiment}", f"contender=erm,{name}"]
-    return shlex.join([*command, *found.overrides])
+    seed = found.config["found"]["seed"]
+    # Not the one by which it was chosen: there it may be luckier than elsewhere.
+    seeds = [] if seed is None else [f"seed={','.join(str(seed + k) for k in (1, 2, 3))}"]
+    return shlex.join([*command, *found.overrides, *seeds])
 
 
 def _results(search: Path) -> dict[str, Any]:

@@ -34,13 +34,14 @@ def add_mean_row(table: Table, curves: Mapping[str, Curve]) -> None:
 
 
 def difference_line(difference: Difference, name: str, baseline: str) -> str:
-    """Return one sentence: how far apart, and how sure that is."""
-    if difference.stderr == 0:
-        return f"{name} − {baseline} = {difference.value:+.4f}"
-    errors = difference.value / difference.stderr
+    """Return how far apart two networks are, and what that is sure of.
+
+    Two trainings that differ in their seed alone can be several of these errors apart.
+    """
     return (
-        f"{name} − {baseline} = {difference.value:+.4f} ± {difference.stderr:.4f} "
-        f"on the same chips and images: {errors:+.1f} standard errors"
+        f"{name} − {baseline} = {difference.value:+.4f} ± {difference.stderr:.4f} on the same "
+        "chips and images: of these two networks. Other trainings differ by more: python -m "
+        "bayesft.contender and experiment=compare tell by how much"
     )
 
 

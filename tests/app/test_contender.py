@@ -87,7 +87,8 @@ def test_what_a_comparison_has_the_same_for_all_is_left_out_and_in_the_command(s
     assert "model=mlp data=digits" in command
     assert "'model.hidden=[16]'" in command
     assert "data.batch_size=256" in command
-    assert command.endswith(" trainer.max_epochs=2")
+    # The search's trainings had seed 0, and one was chosen.
+    assert command.endswith(" trainer.max_epochs=2 seed=1,2,3")
     assert " optimizer=adamw " in command
     for word in ("val_size", "method", "optimizer.lr", "model.dropout"):
         assert word not in command
@@ -99,7 +100,7 @@ def test_plain_training_has_the_optimizer_that_was_not_searched(searched, tmp_pa
     content["optimizer"]["lr"] = 0.0123
     path.write_text(f"# @package _global_\n{yaml.safe_dump(content)}")
     typed = shlex.split(compare_command("mine", found_contender(searched)))[3:]
-    overrides = [each for each in typed if not each.startswith("contender=")]
+    overrides = [each for each in typed if not each.startswith(("contender=", "seed="))]
     place = f"hydra.searchpath=[file://{conf}]"
     erm, mine = (
         composed(tmp_path, place, *overrides, f"contender={name}").optimizer

@@ -203,7 +203,7 @@ def test_the_table_shows_best_against_erm(finished, capsys):
     shown = capsys.readouterr().out
     assert "Test accuracy under drift (trial 3)" in shown
     assert "BayesFT − ERM = " in shown
-    assert "standard errors" in shown
+    assert "on the same chips and images: of these two networks" in shown
     assert retrain_command(finished / "3") in shown
     assert str(finished / "curves.png") in shown
     [weights] = [line.split()[1] for line in shown.splitlines() if line.startswith("Weights:")]

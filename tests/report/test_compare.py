@@ -104,7 +104,31 @@ def test_a_leader_beyond_chance():
     assert said.startswith("bayesft has the highest mean, 0.700 ± ")
     low, high = stats.t.interval(1 - 0.05 / 2, 4, 0.2, stats.sem(NOISE))
     assert f"(95 % interval {low:+.3f} to {high:+.3f} by 5 seeds, for all 2 diff" in said
-    assert "chance" not in said
+    assert said.endswith(" It is ahead of each of the others by more than chance.")
+
+
+def test_a_leader_is_compared_with_who_is_close_to_it_too():
+    said = leader_sentence(comparison(sam=0.05, bayesft=0.2, awp=0.198))
+    assert said.endswith(" It is not shown to be ahead of awp.")
+    assert leader_sentence(comparison(bayesft=0.2)).endswith("for it alone).")
+    alone = comparison(bayesft=0.2, sam=0.1)
+    alone.curves["sam"] = {9: curve(0.6)}
+    assert "not shown to be ahead of sam" in leader_sentence(alone)
+
+
+def test_a_lead_is_in_pairs():
+    found = comparison(sam=0.05, bayesft=0.2)
+    assert found.lead("bayesft", "erm") == found.difference("bayesft")
+    lead = found.lead("bayesft", "sam")
+    differences = np.roll(NOISE, 1) - np.array(NOISE)
+    assert (lead.value, lead.seeds) == (pytest.approx(0.15), 5)
+    assert lead.stderr == pytest.approx(stats.sem(differences))
+
+
+@pytest.mark.parametrize(("seeds", "factor"), [(3, "4.3"), (5, "2.8")])
+def test_an_error_of_few_seeds_is_said_to_be_rough(seeds, factor):
+    assert f"itself rough: 95 % is ± {factor} of them for n = {seeds}" in caption(comparison(seeds))
+    assert "rough" not in caption(comparison(1))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +185,8 @@ def test_long_names_and_numbers_fit_into_a_terminal_too(tmp_path):
 def test_the_caption_says_what_stands_behind_the_error(found):
     said = caption(found.comparison)
     assert "σ = 0.3, 0.6" in said
-    assert "one standard error over seeds; where n is 1 it is over chips" in said
+    assert "one standard error over seeds, itself rough" in said
+    assert "; where n is 1 it is over chips" in said
 
 
 def test_the_files_have_the_numbers_of_the_table(found, tmp_path):

@@ -155,6 +155,23 @@ def test_runs_that_differ_in_the_same_are_one_line(tmp_path):
     assert "(method.sigma: 0.9, not 0.6)" in line
 
 
+def test_another_network_is_told(tmp_path):
+    add(tmp_path, "erm")
+    add(tmp_path, "wide", model={"hidden": [64], "dropout": 0.3, "sites": "block"})
+    [note] = read_comparison(tmp_path).notes
+    assert note.startswith("Not the same for all: model.hidden is [8] for erm, [64] for wide.")
+    assert "in the differences too" in note
+
+
+def test_who_was_chosen_by_a_training_that_is_compared_is_told(tmp_path):
+    for seed in (0, 1):
+        add(tmp_path, "erm", seed)
+        add(tmp_path, "lucky", seed, found={"folder": "s", "objective_seed": 2, "seed": 1})
+        add(tmp_path, "fair", seed, found={"folder": "s", "objective_seed": 2, "seed": 7})
+    [note] = read_comparison(tmp_path).notes
+    assert note.startswith("lucky was chosen by its training with seed 1, which is one of these")
+
+
 def test_what_a_search_found_on_the_test_s_chips_is_left_out(tmp_path):
     add(tmp_path, "erm")
     add(tmp_path, "fair", found={"folder": "s", "objective_seed": 2})

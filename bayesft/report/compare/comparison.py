@@ -48,7 +48,7 @@ class Comparison:
     @property
     def rivals(self) -> list[str]:
         """The contenders that share a seed with the baseline."""
-        return [n for n in self.contenders if n != self.baseline and self._pairs(n)]
+        return [n for n in self.contenders if n != self.baseline and self._pairs(n, self.baseline)]
 
     @property
     def best(self) -> str:
@@ -98,8 +98,12 @@ class Comparison:
         Returns:
             None for the baseline itself, or where the two share no seed.
         """
-        pairs = self._pairs(name)
-        if name == self.baseline or not pairs:
+        return None if name == self.baseline else self.lead(name, self.baseline, sigma)
+
+    def lead(self, name: str, other: str, sigma: float | None = None) -> Estimate | None:
+        """Return how much higher `name` scores than `other`; see `difference`."""
+        pairs = self._pairs(name, other)
+        if not pairs:
             return None
         sigmas = self.sigmas if sigma is None else (sigma,)
 
@@ -110,8 +114,8 @@ class Comparison:
         values = [ours.at(sigmas).mean - theirs.at(sigmas).mean for ours, theirs in pairs]
         return _over(values, lambda: of(pairs[0]).stderr)
 
-    def _pairs(self, name: str) -> list[tuple[Curve, Curve]]:
-        ours, theirs = self.curves[name], self.curves.get(self.baseline, {})
+    def _pairs(self, name: str, other: str) -> list[tuple[Curve, Curve]]:
+        ours, theirs = self.curves[name], self.curves.get(other, {})
         return [(ours[seed], theirs[seed]) for seed in sorted(ours) if seed in theirs]
 
 

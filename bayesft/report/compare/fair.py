@@ -12,6 +12,9 @@ from bayesft.report.scores import score_name
 if TYPE_CHECKING:
     from bayesft.report.compare.runs import Run
 
+# What of a network is part of the way to train.
+_OF_WAY = ("model.dropout", "model.dropout_type", "model.sites")
+
 # What is one and the same in all runs of a comparison.
 _SAME = ("data.", "drift.", "evaluation.", "model._target_", "callbacks.drift_evaluation.test_")
 
@@ -79,8 +82,8 @@ def spoilt(config: Mapping[str, Any]) -> list[str]:
 
 
 def unequal(runs: Mapping[str, Sequence[Run]]) -> list[str]:
-    """Return what is not the same for all contenders, a line for each: seeds, settings of the
-    trainer, machines.
+    """Return what is not the same for all contenders, a line for each: seeds, the network,
+    settings of the trainer, machines; and who was chosen by a training that is compared.
     """
     lines = []
     if len({tuple(run.seed for run in of_name) for of_name in runs.values()}) > 1:
@@ -91,9 +94,18 @@ def unequal(runs: Mapping[str, Sequence[Run]]) -> list[str]:
     firsts = {name: of_name[0].recipe for name, of_name in runs.items()}
     for key in dict.fromkeys(k for each in firsts.values() for k in each):
         values = {name: each.get(key) for name, each in firsts.items()}
-        if key.startswith("trainer.") and len({*map(str, values.values())}) > 1:
+        of_network = key.startswith("model.") and not key.startswith(_OF_WAY)
+        if (of_network or key.startswith("trainer.")) and len({*map(str, values.values())}) > 1:
             each = ", ".join(f"{value} for {name}" for name, value in values.items())
-            lines.append(f"Not the same for all: {key} is {each}.")
+            more = " What the network makes of it is in the differences too." if of_network else ""
+            lines.append(f"Not the same for all: {key} is {each}.{more}")
+    for name, of_name in runs.items():
+        seed = (of_name[0].config.get("found") or {}).get("seed")
+        if seed is not None and seed in [run.seed for run in of_name]:
+            lines.append(
+                f"{name} was chosen by its training with seed {seed}, which is one of these: there "
+                "it may be luckier than elsewhere. Other seeds tell."
+            )
     costs = [run.cost for of_name in runs.values() for run in of_name if run.cost is not None]
     machines = dict.fromkeys(f"{cost.device}, {cost.threads} threads" for cost in costs)
     if len(machines) > 1:

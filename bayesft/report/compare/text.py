@@ -11,6 +11,7 @@ from bayesft.report.compare.own_chip import own_chip, own_chip_sigma
 from bayesft.report.compare.runs import Run
 from bayesft.report.cost import Cost
 from bayesft.report.estimate import Estimate
+from bayesft.robustness.statistics import student_margin
 
 
 def caption(comparison: Comparison) -> str:
@@ -18,8 +19,9 @@ def caption(comparison: Comparison) -> str:
     span = ", ".join(f"{sigma:g}" for sigma in comparison.sigmas)
     return (
         f"{begun(comparison.title)} on test images; the mean is over σ = {span}. n is the number "
-        "of seeds. ± is one standard error over seeds; where n is 1 it is over chips and images, "
-        "and does not hold how far trainings differ. The 5 % quantile is what 95 % of the chips "
+        "of seeds. ± is one standard error over seeds"
+        f"{_of_few(comparison)}; where n is 1 it is over chips and images, and how far trainings "
+        "differ is not in it. The 5 % quantile is what 95 % of the chips "
         "reach, its mean "
         f"over the same σ. The difference from {comparison.baseline} is in pairs: seed by seed, "
         "on the same chips and images."
@@ -51,7 +53,36 @@ def leader_sentence(comparison: Comparison) -> str:
         return f"{said}. One seed does not show how much of this is a lucky training."
     low, high = gain.interval(len(gains))
     said += f" (95 % interval {low:+.3f} to {high:+.3f} by {gain.seeds} seeds, {_together(gains)})"
-    return f"{said}." if low > 0 else f"{said}: not shown to be more than chance."
+    if low <= 0:
+        return f"{said}: not shown to be more than chance."
+    return f"{said}.{_of_rivals(comparison)}"
+
+
+def _of_rivals(comparison: Comparison) -> str:
+    """Return which of the others the leader is not shown to be ahead of, if there are others.
+
+    By as many intervals together as there are others: the leader is one of all.
+    """
+    best, baseline = comparison.best, comparison.baseline
+    others = [name for name in comparison.contenders if name not in (best, baseline)]
+    leads = {name: comparison.lead(best, name) for name in others}
+    close = [
+        name
+        for name, lead in leads.items()
+        if lead is None or not lead.interval(len(others) + 1)[0] > 0
+    ]
+    if close:
+        return f" It is not shown to be ahead of {', '.join(close)}."
+    return " It is ahead of each of the others by more than chance." if others else ""
+
+
+def _of_few(comparison: Comparison) -> str:
+    """Return what few seeds make of a standard error."""
+    seeds = [n for name in comparison.contenders if (n := len(comparison.seeds(name))) > 1]
+    if not seeds or min(seeds) > 9:
+        return ""
+    few = min(seeds)
+    return f", itself rough: 95 % is ± {student_margin(1, few - 1):.1f} of them for n = {few}"
 
 
 def comparison_table(comparison: Comparison, runs: Mapping[str, Sequence[Run]]) -> Table:
