@@ -46,7 +46,7 @@ class Vmapped:
         def one(weights: dict[str, Tensor], batch: Any) -> Tensor:
             # Where a layer is used twice, tying by PyTorch would leave the network with
             # batched weights (pytorch/pytorch issue 164759).
-            return reduce(functional_call(self.scored, weights, (batch,), tie_weights=False))
+            return functional_call(self.scored, weights, (batch,), tie_weights=False)
 
         kept, rows = [], self.weights.rows(chips, sigmas)
         for _ in sigmas:
@@ -57,7 +57,9 @@ class Vmapped:
                     for name, weight in drifted.items()
                     for alias in self._aliases[name]
                 }
-                kept.append(vmap(one)(everywhere, images))
+                scores = vmap(one)(everywhere, images)
+                # Of a whole batch each is one number, as of a single image.
+                kept.append(reduce(scores if scores.ndim > 1 else scores.unsqueeze(-1)))
             except torch.OutOfMemoryError:
                 if len(batches) == 1:
                     raise
