@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from pytorch_lightning.loggers import WandbLogger
 
@@ -93,6 +94,9 @@ def offline_reason() -> str | None:
     if not wandb.login(prompt=False):
         return "no API key is set (`wandb login` sets one)"
     server = urlsplit(wandb.setup().settings.base_url)
+    if server.scheme in getproxies() and not proxy_bypass(server.hostname or ""):
+        # Whether a proxy gets through is W&B's to find out.
+        return None
     port = server.port or (443 if server.scheme == "https" else 80)
     try:
         socket.create_connection((server.hostname, port), timeout=_PATIENCE_SECONDS).close()

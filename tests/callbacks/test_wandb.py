@@ -125,7 +125,15 @@ def test_a_server_that_does_not_answer(monkeypatch):
         raise OSError("unreachable")
 
     monkeypatch.setattr("socket.create_connection", unreachable)
+    monkeypatch.setattr("callbacks.wandb_logger.getproxies", dict)
     assert "does not answer (unreachable)" in offline_reason()
+    # A socket of one's own says nothing of what a proxy can reach.
+    proxies = {"https": "http://proxy:3128", "http": "http://proxy:3128"}
+    monkeypatch.setattr("callbacks.wandb_logger.getproxies", lambda: proxies)
+    monkeypatch.setattr("callbacks.wandb_logger.proxy_bypass", lambda host: False)
+    assert offline_reason() is None
+    monkeypatch.setattr("callbacks.wandb_logger.proxy_bypass", lambda host: True)
+    assert "does not answer" in offline_reason()
 
 
 def test_wandb_mode_decides_if_it_is_set(monkeypatch, tmp_path, caplog):
