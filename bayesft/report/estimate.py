@@ -17,8 +17,15 @@ class Estimate:
     seeds: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Estimate":
+    def of(cls, values: Sequence[float], errors: Sequence[float] = ()) -> "Estimate":
         """Return the mean of one value per seed. The seeds are independent trainings.
+
+        Few values can lie together by luck, closer than they are known. What is known of each
+        is in their spread, so that the mean's error is no smaller than that leaves.
+
+        Args:
+            values: one per seed.
+            errors: the standard error of each, over chips and images; NaN where not known.
 
         Raises:
             SettingError: there are none.
@@ -30,7 +37,8 @@ class Estimate:
         if count == 1:
             return cls(mean, math.nan, 1)
         variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-        return cls(mean, math.sqrt(variance / count), count)
+        known = math.fsum(error**2 for error in errors if math.isfinite(error)) / count
+        return cls(mean, math.sqrt(max(variance, known) / count), count)
 
     def interval(self, comparisons: int = 1) -> tuple[float, float]:
         """Return Student's 95 % interval; NaN for one seed.

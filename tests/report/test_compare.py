@@ -63,6 +63,19 @@ def test_one_seed_has_the_error_over_chips():
     assert found.difference("sam", 0.3).stderr == pytest.approx(stats.sem(NOISE))
 
 
+def test_seeds_that_agree_by_luck_have_the_error_over_chips():
+    other = [chip + noise for chip, noise in zip(CHIPS, NOISE, strict=True)]
+    alike = {
+        "erm": {seed: curve(0.5, chips=CHIPS) for seed in range(4)},
+        "sam": {seed: curve(0.6, chips=other) for seed in range(4)},
+    }
+    found = Comparison(alike, SIGMAS, "erm")
+    assert found.mean("erm").stderr == pytest.approx(stats.sem(CHIPS) / 2)
+    assert found.at("erm", 0.3).stderr == pytest.approx(stats.sem(CHIPS) / 2)
+    # In a difference the chips are the same, and only what they do to one alone is left.
+    assert found.difference("sam").stderr == pytest.approx(stats.sem(NOISE) / 2)
+
+
 def test_a_quantile_is_over_chips_and_its_mean_over_sigmas():
     one = Comparison({"erm": {0: curve(0.5, chips=CHIPS)}}, SIGMAS, "erm")
     low = np.quantile(CHIPS, 0.05)

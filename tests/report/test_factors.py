@@ -61,6 +61,17 @@ def test_a_mean_over_seeds_and_its_interval():
     assert estimate.interval(4) == pytest.approx(together)
 
 
+def test_an_error_is_no_smaller_than_that_of_what_it_is_the_mean_of():
+    """Three values that lie together by luck are not known better than each of them."""
+    values, errors = [0.800, 0.800, 0.801], [0.004, math.nan, 0.003]
+    found = Estimate.of(values, errors)
+    assert found.stderr == pytest.approx(math.sqrt((0.004**2 + 0.003**2) / 3 / 3))
+    assert found.value == pytest.approx(np.mean(values))
+    # Their spread holds it already where it is larger.
+    apart = [0.7, 0.8, 0.9]
+    assert Estimate.of(apart, errors).stderr == pytest.approx(stats.sem(apart))
+
+
 def test_one_seed_has_no_error():
     assert math.isnan(Estimate.of([0.1]).stderr)
     assert all(math.isnan(end) for end in Estimate.of([0.1]).interval())

@@ -6,12 +6,12 @@ score      of one run: the mean over the sigmas of what its task is scored by
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bayesft.errors import SettingError
 from bayesft.report.estimate import Estimate
-from bayesft.robustness import Curve, Difference, paired_difference
+from bayesft.robustness import Curve, paired_difference
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Comparison:
     def mean(self, name: str) -> Estimate:
         """Return the mean score."""
         curves = [curve.at(self.sigmas) for curve in self.curves[name].values()]
-        return _over([curve.mean for curve in curves], lambda: curves[0].stderr)
+        return _over([curve.mean for curve in curves], [curve.stderr for curve in curves])
 
     def at(self, name: str, sigma: float) -> Estimate:
         """Return the mean score at one sigma."""
         points = [curve.at([sigma]).points[0] for curve in self.curves[name].values()]
-        return _over([point.mean for point in points], lambda: points[0].stderr)
+        return _over([point.mean for point in points], [point.stderr for point in points])
 
     def quantile05(self, name: str, sigma: float | None = None) -> Estimate:
         """Return what 95 % of the chips reach at one sigma, or its mean over the sigmas.
@@ -107,18 +107,15 @@ class Comparison:
             return None
         sigmas = self.sigmas if sigma is None else (sigma,)
 
-        def of(pair: tuple[Curve, Curve]) -> Difference:
-            ours, theirs = pair
-            return paired_difference(ours.at(sigmas), theirs.at(sigmas))
-
-        values = [ours.at(sigmas).mean - theirs.at(sigmas).mean for ours, theirs in pairs]
-        return _over(values, lambda: of(pairs[0]).stderr)
+        found = [paired_difference(ours.at(sigmas), theirs.at(sigmas)) for ours, theirs in pairs]
+        return _over([each.value for each in found], [each.stderr for each in found])
 
     def _pairs(self, name: str, other: str) -> list[tuple[Curve, Curve]]:
         ours, theirs = self.curves[name], self.curves.get(other, {})
         return [(ours[seed], theirs[seed]) for seed in sorted(ours) if seed in theirs]
 
 
-def _over(values: list[float], of_chips: Callable[[], float]) -> Estimate:
+def _over(values: list[float], of_chips: list[float]) -> Estimate:
     """Return the mean over seeds; of one seed with the error over chips."""
-    return Estimate.of(values) if len(values) > 1 else Estimate(values[0], of_chips(), 1)
+    one = len(values) == 1
+    return Estimate(values[0], of_chips[0], 1) if one else Estimate.of(values, of_chips)

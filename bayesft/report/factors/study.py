@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bayesft.errors import SettingError
 from bayesft.report.estimate import Estimate
-from bayesft.robustness import Curve
+from bayesft.robustness import Curve, paired_difference
 
 Level = str | int | float | bool | None
 Setting = tuple[tuple[str, Level], ...]
@@ -82,12 +82,13 @@ class Study:
 
     def mean(self, setting: Setting) -> Estimate:
         """Return the mean score over seeds."""
-        return Estimate.of([*self.scores(setting).values()])
+        curves = [curve.at(self.sigmas) for curve in self.curves[setting].values()]
+        return Estimate.of([curve.mean for curve in curves], [curve.stderr for curve in curves])
 
     def at(self, setting: Setting, sigma: float) -> Estimate:
         """Return the mean score over seeds at one sigma."""
-        curves = self.curves[setting].values()
-        return Estimate.of([curve.at([sigma]).points[0].mean for curve in curves])
+        points = [curve.at([sigma]).points[0] for curve in self.curves[setting].values()]
+        return Estimate.of([point.mean for point in points], [point.stderr for point in points])
 
     def measured_sigmas(self) -> tuple[float, ...]:
         """Return the sigmas of the curves, those outside of the score included."""
@@ -101,9 +102,15 @@ class Study:
         A seed's networks start from the same weights as far as they have the same, and
         see the same batches; what these do to both cancels out. None if they share no seed.
         """
-        ours, theirs = self.scores(setting), self.scores(other)
-        pairs = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
-        return Estimate.of(pairs) if pairs else None
+        ours, theirs = self.curves[setting], self.curves[other]
+        found = [
+            paired_difference(ours[seed].at(self.sigmas), theirs[seed].at(self.sigmas))
+            for seed in ours
+            if seed in theirs
+        ]
+        if not found:
+            return None
+        return Estimate.of([each.value for each in found], [each.stderr for each in found])
 
 
 def level_name(level: Level) -> str:
