@@ -7,9 +7,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
+from bayesft.app.commands import searchpath
 from bayesft.app.multirun import StudyReport
 from bayesft.app.publish import Report
-from bayesft.app.report import searchpath
 from bayesft.locks import Lock
 from bayesft.report import show
 from bayesft.report.compare import MixedRunsError, Plan, report_comparison

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from bayesft.app.report import OVERRIDES, SETTINGS, searchpath
+from bayesft.app.commands import OVERRIDES, SETTINGS, searchpath
 from bayesft.bo import JOURNAL
 from bayesft.errors import SettingError
 from bayesft.folders import typed

@@ -11,9 +11,9 @@ from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from bayesft.app.commands import searchpath
 from bayesft.app.folder import is_one_of_many
 from bayesft.app.publish import Report, publish
-from bayesft.app.report import searchpath
 from bayesft.errors import BayesFTError, reason_of
 from bayesft.folders import override
 from bayesft.report import show

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.build import build_data, build_module, make
+from bayesft.app.commands import OVERRIDES, retrain_command
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import CONFIG, WEIGHTS
 from bayesft.app.measure import measured
@@ -30,9 +30,6 @@ from bayesft.report.tables import add_mean_row
 from bayesft.robustness import Curve, paired_difference
 
 log = logging.getLogger(__name__)
-
-OVERRIDES = Path(".hydra") / "overrides.yaml"
-SETTINGS = Path(".hydra") / "hydra.yaml"
 
 
 class SearchReport(Callback):
@@ -140,19 +137,6 @@ def _weights(folder: Path) -> Path:
     if (folder / WEIGHTS).exists():
         return folder / WEIGHTS
     return kept[0] if len(kept) == 1 else folder
-
-
-def retrain_command(folder: Path) -> str:
-    """Return the command that trains the network of the run in `folder` again."""
-    overrides = yaml.safe_load((folder / OVERRIDES).read_text(encoding="utf-8"))
-    settings = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
-    places = searchpath(settings["hydra"]["overrides"]["hydra"])
-    return shlex.join(["python", "train.py", *places, *overrides])
-
-
-def searchpath(overrides: Sequence[str]) -> list[str]:
-    """Return which of Hydra's own overrides say where the configs are that the others name."""
-    return [each for each in overrides if each.lstrip("+").startswith("hydra.searchpath=")]
 
 
 def _again(folder: Path) -> list[str]:

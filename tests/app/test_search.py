@@ -16,7 +16,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from bayesft.app import search as run_trial
-from bayesft.app.report import SearchReport, report_search, retrain_command
+from bayesft.app.commands import retrain_command
+from bayesft.app.report import SearchReport, report_search
 from bayesft.app.train import fitted
 from bayesft.data import DigitsDataModule
 from bayesft.methods.checkpoint import read_state
