@@ -14,7 +14,6 @@ from bayesft.models import MLP, LeNet5
 from bayesft.robustness import accuracy, backends, evaluate
 from bayesft.robustness.backends import InPlace, Vmapped, choose, in_place, mean_score
 from bayesft.robustness.images import draw_indices
-from bayesft.robustness.score import correct
 
 DRIFT = LogNormalDrift()
 
@@ -343,45 +342,3 @@ def test_a_chunk_of_draws_takes_a_small_part_of_a_gpus_memory(monkeypatch, gibib
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
     weights = SimpleNamespace(device=torch.device("cuda"), count=11_200_000)
     assert InPlace(None, weights, None).chunk([torch.zeros(64, 3, 32, 32)]) == draws
-
-
-def _one_by_one(model, batch):
-    return accuracy(model, batch)
-
-
-@pytest.mark.parametrize("limit", [1, 500, 1 << 18])
-@pytest.mark.parametrize("target", [{"draws": 21}, {"target_stderr": 0.1, "max_draws": 40}])
-def test_accuracies_that_are_counted_together_are_those_of_each_draw(monkeypatch, limit, target):
-    counted = []
-
-    def watched(logits, labels):
-        counted.append(len(logits))
-        return correct(logits, labels)
-
-    monkeypatch.setattr(in_place, "_LOGITS", limit)
-    monkeypatch.setattr(in_place, "correct", watched)
-    model = network("lenet5")
-    usual = {"images_per_draw": 10, "backend": "in_place", **target}
-    together = evaluate(model, data(), DRIFT, [0.3, 0.9], **usual)
-    assert max(counted) == {1: 1, 500: 5}.get(limit, min(32, together.points[0].draws) * 2)
-    assert (
-        together.scores
-        == evaluate(model, data(), DRIFT, [0.3, 0.9], score=_one_by_one, **usual).scores
-    )
-
-
-def test_a_network_may_give_the_same_memory_each_time():
-    """As a compiled one does."""
-
-    class Static(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.network, self.memory = network("lenet5"), torch.empty(10, 10)
-
-        def forward(self, images):
-            return self.memory.copy_(self.network(images))
-
-    usual = {"images_per_draw": 10, "backend": "in_place"}
-    curve = evaluate(Static(), data(), DRIFT, [0.6], 12, **usual)
-    assert len({*curve.scores[0]}) > 1
-    assert curve.scores == evaluate(network("lenet5"), data(), DRIFT, [0.6], 12, **usual).scores
