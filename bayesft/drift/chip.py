@@ -43,8 +43,8 @@ class Chip:
             value = getattr(self, name)
             if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:
                 raise SettingError(
-                    f"Expected the `{name}` of chips to be an integer, 0 or larger, but got "
-                    f"{value!r}."
+                    f"Expected `{name}` to be an integer, 0 or larger, but got {value!r}. "
+                    "It says which chips are drawn."
                 )
             # NumPy's are written otherwise, and so would name other chips.
             object.__setattr__(self, name, operator.index(value))

@@ -73,7 +73,7 @@ def test_a_logger_that_takes_no_report_gets_none(tmp_path, capfd, name):
     assert "handed to the logger" not in "".join(capfd.readouterr())
     assert {path.name for path in (tmp_path / "c").iterdir()} == {
         "erm", "multirun.yaml", "comparison.yaml", "comparison.html", "comparison.png",
-        "comparison.csv", "comparison_runs.csv",
+        "comparison.csv", "comparison_runs.csv", "comparison.lock",
     }  # fmt: skip
 
 
