@@ -19,10 +19,10 @@ def caption(comparison: Comparison) -> str:
     span = ", ".join(f"{sigma:g}" for sigma in comparison.sigmas)
     return (
         f"{begun(comparison.title)} on test images; the mean is over σ = {span}. n is the number "
-        f"of seeds. ± is one standard error over seeds{_of_few(comparison)}, and no less than chips "
-        "and images leave; where n is 1 it is over chips and images, and how far trainings differ is "
-        "not in it. The 5 % quantile is what 95 % of the chips reach, its mean over the same σ. The "
-        f"difference from {comparison.baseline} is in pairs: seed by seed, "
+        f"of seeds. ± is one standard error over seeds{_of_few(comparison)}, and no less than "
+        "chips and images leave; where n is 1 it is over chips and images, and how far trainings "
+        "differ is not in it. The 5 % quantile is what 95 % of the chips reach, its mean over the "
+        f"same σ. The difference from {comparison.baseline} is in pairs: seed by seed, "
         "on the same chips and images."
     )
 
