@@ -1,4 +1,4 @@
-"""Folders and files that runs and searches write."""
+"""Folders and files that runs and searches write, and how a command names them."""
 
 import contextlib
 import os

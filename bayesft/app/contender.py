@@ -72,7 +72,7 @@ def found_contender(search: Path) -> FoundContender:
     best = search / results["best_folder"]
     try:
         composed, settings = (read_mapping(best / each) for each in (COMPOSED, SETTINGS))
-        typed = yaml.safe_load((best / OVERRIDES).read_text(encoding="utf-8"))
+        given = yaml.safe_load((best / OVERRIDES).read_text(encoding="utf-8"))
         choices = settings["hydra"]["runtime"]["choices"]
     except (SettingError, OSError, yaml.YAMLError, KeyError) as error:
         raise SettingError(
@@ -114,14 +114,14 @@ def found_contender(search: Path) -> FoundContender:
         *searchpath(settings["hydra"]["overrides"]["hydra"]),
         f"model={choices['model']}",
         f"data={choices['data']}",
-        *(each for each in typed if _is_common(each, known)),
+        *(each for each in given if _is_common(each, known)),
         f"trainer.max_epochs={composed['trainer']['max_epochs']}",
     ]
     source = _source(search, results)
     if (composed.get("warm_start") or {}).get("folder") is not None:
         source += " It started from another trial's weights; here it starts from its own."
     # That of a search inside a training is a way to train, which plain training is not to have.
-    experiments = () if alternating else _experiments(typed)
+    experiments = () if alternating else _experiments(given)
     return FoundContender(config, searched, left_out, source, tuple(overrides), experiments)
 
 
@@ -207,9 +207,9 @@ def _source(search: Path, results: Mapping[str, Any]) -> str:
     return told
 
 
-def _experiments(typed: Sequence[str]) -> tuple[str, ...]:
+def _experiments(given: Sequence[str]) -> tuple[str, ...]:
     """Return the experiments among the overrides of a run."""
-    for override in typed:
+    for override in given:
         key, _, value = override.partition("=")
         if key.lstrip("+") == "experiment" and value not in ("", "null"):
             return tuple(each.strip() for each in value.strip("[]").split(","))

@@ -1,7 +1,6 @@
 """The German Traffic Sign Recognition Benchmark, from torchvision."""
 
 import math
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +43,7 @@ class GTSRBDataModule(PublishedDataModule):
         super().__init__(num_classes=num_classes, channels=channels, **settings)
 
     def prepare_data(self) -> None:
-        for split in ("train", "test"):
-            self.fetch(partial(self._prepare, split))
-
-    def _prepare(self, split: str, download: bool) -> None:
-        self._files(split, download=download)
+        self.fetch(lambda download: [self._files(s, download=download) for s in ("train", "test")])
 
     def load_train(self) -> Labelled:
         paths, labels = self._files("train")

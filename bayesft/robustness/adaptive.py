@@ -4,7 +4,6 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from bayesft.robustness.backends import mean_and_variance
 from bayesft.robustness.images import draw_indices
 from bayesft.robustness.pilot import Plan, run_pilot
 from bayesft.robustness.sampler import Request, Sampler
@@ -72,7 +71,7 @@ def draw_until(
     raw: dict[float, dict[int, float]] = {sigma: {} for sigma in sigmas}
     variances: dict[float, list[float]] = {sigma: [] for sigma in sigmas}
     while requests := _missing(sampler, folds, images):
-        for request, rows in zip(requests, sampler(requests, mean_and_variance), strict=True):
+        for request, rows in zip(requests, sampler(requests), strict=True):
             for sigma, (score, variance) in zip(request.sigmas, rows.tolist(), strict=True):
                 raw[sigma][request.chip] = score
                 variances[sigma].append(variance)

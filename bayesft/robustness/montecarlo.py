@@ -13,7 +13,7 @@ from bayesft.drift import Chip, Drift, DriftingWeights, check_network
 from bayesft.errors import SettingError
 from bayesft.robustness.adaptive import draw_until, mean_of_finite
 from bayesft.robustness.amount import check_amounts, check_score, check_sigmas
-from bayesft.robustness.backends import AUTO, check_backend, mean_and_variance
+from bayesft.robustness.backends import AUTO, check_backend
 from bayesft.robustness.batches import to_device
 from bayesft.robustness.curve import Curve, CurvePoint
 from bayesft.robustness.errors import PrecisionWarning, ScoreWarning
@@ -230,7 +230,7 @@ def _draw(
         Request(k, sigmas, draw_indices(k, images=images, total=total, seed=seed))
         for k in range(draws)
     ]
-    scores, variances = torch.stack(sampler(requests, mean_and_variance)).permute(2, 1, 0)
+    scores, variances = torch.stack(sampler(requests)).permute(2, 1, 0)
     return scores.tolist(), [mean_of_finite(row) for row in variances.tolist()]
 
 

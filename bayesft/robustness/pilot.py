@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from bayesft.robustness.backends import mean_and_variance
 from bayesft.robustness.images import draw_indices
 from bayesft.robustness.sampler import Request, Sampler
 from bayesft.robustness.sequential import FOLDS, LEAST
@@ -72,11 +71,11 @@ def run_pilot(
     some = sigmas[:TIMED_SIGMAS]
     second = _requests(sampler, some, range(DRAWS, DRAWS + timed), min(TIMED_IMAGES, total))
     # What is slow the first time is not timed.
-    sampler(_at(sigmas[:1], first[:1] if on_cpu else first), mean_and_variance)
+    sampler(_at(sigmas[:1], first[:1] if on_cpu else first))
     if not on_cpu:
         sampler(_at(sigmas[:1], second))
     started = time.perf_counter()
-    kept = torch.stack(sampler(first, mean_and_variance))
+    kept = torch.stack(sampler(first))
     middle = time.perf_counter()
     sampler(second)
     ended = time.perf_counter()

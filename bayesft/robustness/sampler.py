@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesft.drift import Chip, DriftingWeights
-from bayesft.robustness.backends import AUTO, Backend, Reduce, choose, mean_score
+from bayesft.robustness.backends import AUTO, Backend, choose
 from bayesft.robustness.images import ImagePool
 from bayesft.robustness.score import Score
 from bayesft.robustness.sharing import gathered, share
@@ -66,24 +66,26 @@ class Sampler:
         self._name = backend
         self._backend: Backend | None = None
 
-    def __call__(self, requests: Sequence[Request], reduce: Reduce = mean_score) -> list[Tensor]:
-        """Return, for each request, what `reduce` kept: `(sigmas, width)`, float64 on the CPU.
+    def __call__(self, requests: Sequence[Request]) -> list[Tensor]:
+        """Return each request's scores and the variances between their images.
+
+        Of shape `(sigmas, 2)`, float64 on the CPU; see `backends.mean_and_variance`.
 
         The device is waited for once.
         """
         mine = share(len(requests), distributed=self.distributed)
-        kept = [each.flatten(0, 1) for each in self._score([requests[i] for i in mine], reduce)]
+        kept = [each.flatten(0, 1) for each in self._score([requests[i] for i in mine])]
         if not kept:
             # More processes than draws.
-            kept = [torch.zeros(0, len(reduce(torch.zeros(2))), dtype=torch.float64)]
+            kept = [torch.zeros(0, 2, dtype=torch.float64)]
         lengths = [len(request.sigmas) for request in requests]
         rows = torch.cat(kept).to(self.weights.device)
         pieces = gathered(rows, lengths, distributed=self.distributed)
         table = torch.cat(pieces).cpu().double()
         return list(table.split(lengths))
 
-    def _score(self, requests: Sequence[Request], reduce: Reduce) -> Iterator[Tensor]:
-        """Yield `(draws, sigmas, width)` for each chunk of requests of one form, in order."""
+    def _score(self, requests: Sequence[Request]) -> Iterator[Tensor]:
+        """Yield `(draws, sigmas, 2)` for each chunk of requests of one form, in order."""
         batches = self.pool.batches([request.images for request in requests], seed=self.seed)
         for (sigmas, _), group in groupby(requests, key=lambda r: (r.sigmas, len(r.images))):
             waiting = list(group)
@@ -97,7 +99,7 @@ class Sampler:
                 ready = [first, *map(self.prepare, islice(batches, size - 1))]
                 chunk, waiting = waiting[:size], waiting[size:]
                 chips = [Chip(self.seed, request.chip) for request in chunk]
-                yield self._backend(chips, ready, sigmas, reduce)
+                yield self._backend(chips, ready, sigmas)
 
     def _choose(self, batch: Any, request: Request) -> Backend:
         def probe(size: int) -> tuple[list[Chip], list[Any]]:

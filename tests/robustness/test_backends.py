@@ -12,7 +12,7 @@ from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, apply, drifted
 from bayesft.errors import SettingError
 from bayesft.models import MLP, LeNet5
 from bayesft.robustness import accuracy, backends, evaluate
-from bayesft.robustness.backends import InPlace, Vmapped, choose, in_place, mean_score
+from bayesft.robustness.backends import InPlace, Vmapped, choose, in_place
 from bayesft.robustness.images import draw_indices
 
 DRIFT = LogNormalDrift()
@@ -194,10 +194,10 @@ def test_chunks_of_vmap_are_halved_when_they_do_not_fit(monkeypatch):
 
     with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
         chips = [Chip(0, k) for k in range(8)]
-        whole = Vmapped(model, weights, confidence)(chips, batches, [0.3, 0.6], mean_score)
+        whole = Vmapped(model, weights, confidence)(chips, batches, [0.3, 0.6])
         monkeypatch.setattr(DriftingWeights, "stacked", limited)
         backend = Vmapped(model, weights, confidence)
-        halved = backend(chips, batches, [0.3, 0.6], mean_score)
+        halved = backend(chips, batches, [0.3, 0.6])
         assert backend.chunk(batches[0]) == 2
     assert sizes == [8, 4, 2, 2, 2, 2, 4, 2, 2, 2, 2]
     torch.testing.assert_close(halved, whole)

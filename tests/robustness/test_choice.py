@@ -25,7 +25,7 @@ class Timed:
     def __init__(self, model, weights, score):
         pass
 
-    def __call__(self, chips, batches, sigmas, reduce):
+    def __call__(self, chips, batches, sigmas):
         type(self).calls += 1
         self.now[0] += self.call + self.draw * len(chips)
 
@@ -108,7 +108,7 @@ def test_what_cannot_serve_a_network_any_more_is_given_up(kinds, monkeypatch):
     model, batch = MLP(image_size=12, hidden=(20,)), [torch.zeros(2, 1)]
     found = choose("auto", model, CUDA, accuracy, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n))
     assert found.chunk(batch) == 100
-    found([Chip(0, 0)], [batch], [0.3], None)
+    found([Chip(0, 0)], [batch], [0.3])
     tried = []
 
     def broken(*arguments):
@@ -117,8 +117,8 @@ def test_what_cannot_serve_a_network_any_more_is_given_up(kinds, monkeypatch):
 
     monkeypatch.setattr(kinds.many, "__call__", broken)
     monkeypatch.setattr(kinds.one, "__call__", lambda *arguments: "scores")
-    assert found([Chip(0, 0)], [batch], [0.3], None) == "scores"
-    assert found([Chip(0, 1)], [batch], [0.3], None) == "scores"
+    assert found([Chip(0, 0)], [batch], [0.3]) == "scores"
+    assert found([Chip(0, 1)], [batch], [0.3]) == "scores"
     assert len(tried) == 1
     assert ask(model) is kinds.one
 
@@ -139,7 +139,7 @@ def test_what_is_wrong_with_a_score_is_told(kinds, monkeypatch, error):
     monkeypatch.setattr(kinds.many, "__call__", broken)
     monkeypatch.setattr(kinds.one, "__call__", broken)
     with pytest.raises(type(error), match="as if"):
-        found([Chip(0, 0)], [batch], [0.3], None)
+        found([Chip(0, 0)], [batch], [0.3])
 
 
 def test_a_draw_of_a_chunk_of_one_is_timed_alone(kinds, monkeypatch):
@@ -147,7 +147,7 @@ def test_a_draw_of_a_chunk_of_one_is_timed_alone(kinds, monkeypatch):
     monkeypatch.setattr(kinds.one, "chunk", lambda self, batch: 1)
     sizes = []
 
-    def one_by_one(self, chips, batches, sigmas, reduce):
+    def one_by_one(self, chips, batches, sigmas):
         sizes.append(len(chips))
 
     monkeypatch.setattr(kinds.one, "__call__", one_by_one)

@@ -237,7 +237,7 @@ def test_a_pilot_times_few_of_many_sigmas():
         pool, seed, distributed = SimpleNamespace(total=500), 0, False
         weights = SimpleNamespace(device=torch.device("cpu"))
 
-        def __call__(self, requests, reduce=None):
+        def __call__(self, requests):
             asked.append([(len(each.images), len(each.sigmas)) for each in requests])
             return [torch.rand(len(each.sigmas), 2) for each in requests]
 

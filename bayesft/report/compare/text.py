@@ -60,7 +60,7 @@ def leader_sentence(comparison: Comparison) -> str:
 def _of_rivals(comparison: Comparison) -> str:
     """Return which of the others the leader is not shown to be ahead of, if there are others.
 
-    By as many intervals together as there are others: the leader is one of all.
+    By as many intervals together as it has rivals, the baseline one of them: it leads them all.
     """
     best, baseline = comparison.best, comparison.baseline
     others = [name for name in comparison.contenders if name not in (best, baseline)]

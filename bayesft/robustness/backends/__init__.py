@@ -1,6 +1,6 @@
 """Ways to score a network under many draws; one file each, and `choose` among them."""
 
-from bayesft.robustness.backends.base import Backend, Reduce, mean_and_variance, mean_score
+from bayesft.robustness.backends.base import Backend, mean_and_variance
 from bayesft.robustness.backends.choice import choose
 from bayesft.robustness.backends.in_place import InPlace
 from bayesft.robustness.backends.named import AUTO, BACKENDS, check_backend
@@ -11,10 +11,8 @@ __all__ = [
     "BACKENDS",
     "Backend",
     "InPlace",
-    "Reduce",
     "Vmapped",
     "check_backend",
     "choose",
     "mean_and_variance",
-    "mean_score",
 ]

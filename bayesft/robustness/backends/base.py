@@ -1,6 +1,6 @@
 """What a backend is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -10,10 +10,6 @@ from bayesft.drift import Chip
 from bayesft.errors import SettingError
 from bayesft.robustness.batches import batch_length
 
-Reduce = Callable[[Tensor], Tensor]
-"""From a draw's raw score, one value per image or a 0-d tensor, to what is kept of it; and from
-several draws', of shape `(draws, images)`, to a row for each."""
-
 
 class Backend(Protocol):
     """A way to score a network under several draws.
@@ -22,7 +18,7 @@ class Backend(Protocol):
     """
 
     def __call__(
-        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float]
     ) -> Tensor:
         """Score D draws at S sigmas.
 
@@ -30,32 +26,30 @@ class Backend(Protocol):
             chips: D of them.
             batches: D batches of one length, on the weights' device.
             sigmas: S strengths.
-            reduce: what is kept of each score.
 
         Returns:
-            shape `(D, S, *shape of what is kept)`, on that device; nothing waits for it.
+            what `mean_and_variance` keeps of each, shape `(D, S, 2)`, on that device; nothing
+            waits for it.
         """
 
     def chunk(self, batch: Any) -> int:
         """Return how many draws with batches such as this one to score at once."""
 
 
-def mean_score(scores: Tensor) -> Tensor:
-    """Return a draw's score: shape `(1,)`, float64 where the device has it."""
-    listed = scores if scores.ndim else scores.reshape(1)
-    return listed.mean(-1, keepdim=True, dtype=_widest(scores))
-
-
 def mean_and_variance(scores: Tensor) -> Tensor:
-    """Return a draw's score and the variance between its images, shape `(2,)`.
+    """Return a draw's score and the variance between its images.
 
-    The variance is NaN where there is one score for the whole batch.
+    Args:
+        scores: of each image, shape `(..., images)`, or a 0-d one of the whole batch.
+
+    Returns:
+        shape `(..., 2)`, float64 where the device has it; the variance is NaN of one score alone.
     """
     wide = scores.to(_widest(scores))
-    if scores.ndim == 0 or scores.shape[-1] < 2:
-        mean = wide.mean(-1) if scores.ndim else wide
-        return torch.stack([mean, torch.full_like(mean, torch.nan)], dim=-1)
-    return torch.stack([wide.mean(-1), wide.var(-1)], dim=-1)
+    listed = wide if wide.ndim else wide.reshape(1)
+    mean = listed.mean(-1)
+    alone = listed.shape[-1] < 2
+    return torch.stack([mean, torch.full_like(mean, torch.nan) if alone else listed.var(-1)], -1)
 
 
 def of_each_image(scores: Tensor, batch: Any) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.errors import BayesFTError, SettingError
-from bayesft.robustness.backends.base import Backend, Reduce, mean_score
+from bayesft.robustness.backends.base import Backend
 from bayesft.robustness.backends.in_place import InPlace
 from bayesft.robustness.backends.linear import ManyLinear
 from bayesft.robustness.backends.named import AUTO, BACKENDS
@@ -73,7 +73,7 @@ def choose(
     backend = BACKENDS[name](model, weights, score)
     try:
         backend.chunk(probe(1)[1][0])
-        backend(*probe(_FEW), [0.0], mean_score)
+        backend(*probe(_FEW), [0.0])
     except BayesFTError:
         raise
     except Exception as error:
@@ -92,9 +92,9 @@ def choose(
 
 def _sees_the_drift(backend: Backend, weights: DriftingWeights, probe: Probe) -> bool:
     """Tell whether a backend scores the weights that it gives, and none that the network has."""
-    expected = backend(*probe(_FEW), [0.0], mean_score)
+    expected = backend(*probe(_FEW), [0.0])
     with weights.hidden():
-        found = backend(*probe(_FEW), [0.0], mean_score)
+        found = backend(*probe(_FEW), [0.0])
     return torch.allclose(found, expected, rtol=1e-3, atol=1e-6, equal_nan=True)
 
 
@@ -133,18 +133,18 @@ class _UntilItFails:
         self._give_up: Callable[[], Backend] | None = give_up
 
     def __call__(
-        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float]
     ) -> Tensor:
         if self._give_up is not None:
             try:
-                return self.backend(chips, batches, sigmas, reduce)
+                return self.backend(chips, batches, sigmas)
             except BayesFTError:
                 raise
             except Exception:
                 self.backend, self._give_up = self._give_up(), None
         # Here and not above, where the error keeps alive what it failed over. If it is the
         # network's or the score's own it comes again.
-        return self.backend(chips, batches, sigmas, reduce)
+        return self.backend(chips, batches, sigmas)
 
     def chunk(self, batch: Any) -> int:
         return self.backend.chunk(batch)
@@ -194,12 +194,12 @@ def _seconds(
     backend: Backend, chips: Sequence[Chip], batches: Sequence[Any], device: torch.device
 ) -> float:
     """Return the least time of a few calls, what is slow the first time apart."""
-    backend(chips, batches, [0.0], mean_score)
+    backend(chips, batches, [0.0])
     _wait_for(device)
     times = []
     for _ in range(_TIMES):
         started = time.perf_counter()
-        backend(chips, batches, [0.0], mean_score)
+        backend(chips, batches, [0.0])
         _wait_for(device)
         times.append(time.perf_counter() - started)
     return min(times)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesft.drift import Chip, DriftingWeights
-from bayesft.robustness.backends.base import Reduce, of_each_image
+from bayesft.robustness.backends.base import mean_and_variance, of_each_image
 from bayesft.robustness.batches import bytes_of
 from bayesft.robustness.score import Score, accuracy, answers, correct
 
@@ -41,22 +41,16 @@ class InPlace:
         self.score = score
 
     def __call__(
-        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float]
     ) -> Tensor:
         # A batch for each draw, once the network has its weights.
-        drawn = (
-            batch
-            for _, batch in zip(
-                self.weights.draws(chips, sigmas),
-                (batch for _ in sigmas for batch in batches),
-                strict=True,
-            )
-        )
+        each = [batch for _ in sigmas for batch in batches]
+        drawn = (b for _, b in zip(self.weights.draws(chips, sigmas), each, strict=True))
         if self.score is accuracy:
-            kept = torch.cat([reduce(correct(*each)) for each in self._answers(drawn)])
+            kept = torch.cat([mean_and_variance(correct(*a)) for a in self._answers(drawn)])
         else:
             scores = (of_each_image(self.score(self.model, batch), batch) for batch in drawn)
-            kept = torch.stack([reduce(each) for each in scores])
+            kept = torch.stack([mean_and_variance(each) for each in scores])
         return kept.unflatten(0, (len(sigmas), len(batches))).transpose(0, 1)
 
     def _answers(self, batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:

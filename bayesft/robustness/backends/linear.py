@@ -9,7 +9,7 @@ from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_h
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.errors import BayesFTError
-from bayesft.robustness.backends.base import Backend, Reduce
+from bayesft.robustness.backends.base import Backend
 from bayesft.robustness.backends.in_place import InPlace
 from bayesft.robustness.backends.vmapped import Vmapped
 from bayesft.robustness.batches import tensors_of
@@ -57,21 +57,21 @@ class ManyLinear:
         )
 
     def __call__(
-        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float]
     ) -> Tensor:
         if self._serving(batches[0]) is self.many:
             try:
                 # One alone would be multiplied in another way than one of many, and often
                 # rounded in another.
                 more = 2 if len(chips) == 1 else 1
-                scores = self.many([*chips] * more, [*batches] * more, sigmas, reduce)
+                scores = self.many([*chips] * more, [*batches] * more, sigmas)
                 return scores[: len(chips)]
             except BayesFTError:
                 raise
             except Exception:
                 # One by one it comes again if it is not for their being many.
                 self.many = None
-        return self.one_by_one(chips, batches, sigmas, reduce)
+        return self.one_by_one(chips, batches, sigmas)
 
     def chunk(self, batch: Any) -> int:
         return self._serving(batch).chunk(batch)

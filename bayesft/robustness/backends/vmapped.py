@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from bayesft.drift import Chip, DriftingWeights
-from bayesft.robustness.backends.base import Reduce, mean_score, of_each_image
+from bayesft.robustness.backends.base import mean_and_variance, of_each_image
 from bayesft.robustness.batches import bytes_of, stacked, tensors_of
 from bayesft.robustness.score import Score
 
@@ -39,7 +39,7 @@ class Vmapped:
         self._most: int | None = None
 
     def __call__(
-        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float], reduce: Reduce
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float]
     ) -> Tensor:
         images = stacked(batches)
 
@@ -59,7 +59,7 @@ class Vmapped:
                 }
                 scores = vmap(one)(everywhere, images)
                 # Of a whole batch each is one number, as of a single image.
-                kept.append(reduce(scores if scores.ndim > 1 else scores.unsqueeze(-1)))
+                kept.append(mean_and_variance(scores if scores.ndim > 1 else scores[:, None]))
             except torch.OutOfMemoryError:
                 if len(batches) == 1:
                     raise
@@ -70,7 +70,7 @@ class Vmapped:
         drifted = everywhere = images = rows = None
         self._most = half = len(batches) // 2
         halves = (slice(half), slice(half, None))
-        return torch.cat([self(chips[h], batches[h], sigmas, reduce) for h in halves])
+        return torch.cat([self(chips[h], batches[h], sigmas) for h in halves])
 
     def chunk(self, batch: Any) -> int:
         device = self.weights.device
@@ -99,7 +99,7 @@ class Vmapped:
             # On weights that do not drift, and not on the clean ones, which a layer may write
             # (an embedding with a largest norm).
             for _ in self.weights.draws([Chip(0, 0)], [0.0]):
-                mean_score(self.scored(batch))
+                self.scored(batch)
         finally:
             for hook in hooks:
                 hook.remove()
