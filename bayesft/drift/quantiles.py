@@ -42,6 +42,19 @@ def _quantiles(device: str) -> Tensor:
         return torch.cat(pieces).float().to(device)
 
 
+def piece_means(count: int) -> Tensor:
+    """Return the means of `count` equally likely pieces of the normal distribution, in order.
+
+    Args:
+        count: even.
+
+    Returns:
+        float64, on the CPU.
+    """
+    below = _means_below_0(0.0, 1 / count)
+    return torch.cat([below, -below.flip(0)])
+
+
 def _means_below_0(first: float, each: float, *, upto: float = 0.5) -> Tensor:
     """Return the means of the pieces of probability `each` between two probabilities.
 

@@ -56,6 +56,8 @@ TABLE = [
         r"`sigma` to be from 0 to 1, but got 1.2.*evaluation.sigmas=\[0.02",
     ),
     (["drift=stuck_at", "evaluation.test.sigmas=[2]"], "`sigma` to be from 0 to 1, but got 2"),
+    (["drift=pcm", "drift.time=1"], r"`time` to be at least 20, but got 1.*drift.time=86400"),
+    (["drift=additive", "evaluation.sigmas=[-1]"], r"`sigma`.*-1.*layer's largest weight"),
     (["drift=stuck_at", "drift.stuck_off=2"], "`stuck_off` to be a number from 0 to 1.*2"),
     (["drift.target=conv"], r"`drift.target` to be one of all, crossbar, but got 'conv'"),
     (["data.val_size=5000"], r"`data.val_size` to be smaller than the 1347.*5000"),

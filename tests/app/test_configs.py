@@ -98,13 +98,18 @@ def test_a_drift_can_choose_the_strengths(tmp_path, name):
 
     assert max(sigmas()) == 1.5
     assert sigmas("drift=stuck_at") == [0.02, 0.05, 0.1, 0.2]
+    assert sigmas("drift=additive") == [0.05, 0.1, 0.2, 0.3]
+    assert sigmas("drift=pcm") == [1, 2, 3, 4]
     assert sigmas("drift=stuck_at", "experiment=compare", "contender=bayesft") == [
         0.02, 0.05, 0.1, 0.2,
     ]  # fmt: skip
     assert sigmas("drift=stuck_at", "evaluation.sigmas=[0.3]") == [0.3]
-    for method in ("noise_injection", "reram_v", "rescue"):
-        cfg = composed(tmp_path, "drift=stuck_at", f"method={method}", name=name)
-        assert cfg.method.sigma in cfg.evaluation.sigmas
+    for drift in ("stuck_at", "additive", "pcm"):
+        for method in ("noise_injection", "reram_v"):
+            cfg = composed(tmp_path, f"drift={drift}", f"method={method}", name=name)
+            assert cfg.method.sigma in cfg.evaluation.sigmas
+    cfg = composed(tmp_path, "drift=stuck_at", "method=rescue", name=name)
+    assert cfg.method.sigma in cfg.evaluation.sigmas
     assert max(sigmas("drift=stuck_at", "evaluation=default")) == 1.5
 
 
