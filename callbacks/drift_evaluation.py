@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from bayesft.drift import Chip, Drift
 from bayesft.errors import SettingError
+from bayesft.report.runs import TEST_CURVE
 from bayesft.robustness import Curve, Score
 from bayesft.robustness.amount import amount, check_count, check_sigmas
 from bayesft.robustness.backends import AUTO, check_backend
@@ -155,8 +156,9 @@ class DriftEvaluation(pl.Callback):
         if trainer.is_global_zero:
             folder = Path(self.output_dir or trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            self.test_curve.to_json(folder / "test_curve.json")
-            self.test_curve.to_csv(folder / "test_curve.csv")
+            path = folder / TEST_CURVE
+            self.test_curve.to_json(path)
+            self.test_curve.to_csv(path.with_suffix(".csv"))
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         # A `trainer.validate` outside of a training is always meant.

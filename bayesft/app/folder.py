@@ -10,12 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bayesft.errors import SettingError
 from bayesft.folders import at_once, make_writable
-
-CONFIG = "config.yaml"
-"""The run's config with nothing left to resolve."""
-
-TEST_CURVE = "test_curve.json"
-"""The curve of the kept weights on test images; the test's scores alone are written later."""
+from bayesft.report.runs import CONFIG
 
 WEIGHTS = "weights.ckpt"
 """The weights that a trial kept."""

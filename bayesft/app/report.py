@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from bayesft.app.build import build_data, build_module, make
 from bayesft.app.commands import OVERRIDES, retrain_command
 from bayesft.app.errors import told_plainly
-from bayesft.app.folder import CONFIG, WEIGHTS
+from bayesft.app.folder import WEIGHTS
 from bayesft.app.measure import measured
 from bayesft.errors import BayesFTError, SettingError, reason_of
 from bayesft.folders import typed
@@ -25,6 +25,7 @@ from bayesft.report.examples import FILE, Examples
 from bayesft.report.examples_figure import PICTURE, draw_examples
 from bayesft.report.learnt import FIGURE
 from bayesft.report.results import ALTERNATING, RESULTS
+from bayesft.report.runs import CONFIG, TEST_CURVE
 from bayesft.report.scores import score_title
 from bayesft.report.tables import add_mean_row
 from bayesft.robustness import Curve, paired_difference
@@ -162,7 +163,7 @@ def _rates(folder: Path) -> list[float]:
 
 @told_plainly
 def _test_curve(folder: Path) -> Curve:
-    path = folder / "test_curve.json"
+    path = folder / TEST_CURVE
     if path.exists():
         # What an earlier version was killed in is measured again.
         with contextlib.suppress(SettingError):

@@ -5,11 +5,11 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from bayesft.app.folder import CONFIG, TEST_CURVE
 from bayesft.errors import CheckpointError, SettingError
 from bayesft.folders import typed
 from bayesft.methods.checkpoint import read_state
 from bayesft.report.recipe import difference, recipe
+from bayesft.report.runs import CONFIG, TEST_CURVE
 from bayesft.report.scores import SCORES
 from bayesft.robustness import Curve
 

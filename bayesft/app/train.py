@@ -16,7 +16,7 @@ from bayesft.app.build import build_data, build_module, build_trainer, check, im
 from bayesft.app.cost import TrainingCost
 from bayesft.app.errors import told_plainly
 from bayesft.app.first_batch import FirstBatch
-from bayesft.app.folder import TEST_CURVE, is_one_of_many, write_config
+from bayesft.app.folder import is_one_of_many, write_config
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
@@ -26,6 +26,7 @@ from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, read_state
 from bayesft.report import curve_table, show
 from bayesft.report.results import RESULTS
+from bayesft.report.runs import TEST_CURVE
 from bayesft.report.scores import score_title, write_scores
 from bayesft.robustness import Curve
 

@@ -11,7 +11,14 @@ import yaml
 from bayesft.errors import BayesFTError, SettingError
 from bayesft.robustness import Curve
 
+CONFIG = "config.yaml"
+"""A run's config with nothing left to resolve."""
+
+TEST_CURVE = "test_curve.json"
+"""The curve of the kept weights on test images; the test's scores alone are written later."""
+
 FAILURE = "failure.yaml"
+"""What a run that raised was, and why."""
 
 # What the config of each run has, from its beginning to its end.
 _EVERY_RUN = ("seed", "model", "data", "evaluation", "trainer")
@@ -80,7 +87,7 @@ def curve_of(folder: Path, sigmas: Sequence[float]) -> tuple[Curve | None, str]:
         folder: of the run.
         sigmas: what the curve must hold.
     """
-    path = folder / "test_curve.json"
+    path = folder / TEST_CURVE
     if not path.exists():
         return None, "stopped before its end"
     try:
@@ -93,7 +100,7 @@ def curve_of(folder: Path, sigmas: Sequence[float]) -> tuple[Curve | None, str]:
 
 def _runs_below(folder: Path) -> list[Path]:
     # Hydra's own configs have nothing resolved, and W&B's a form of its own.
-    paths = (path.relative_to(folder) for path in sorted(folder.rglob("config.yaml")))
+    paths = (path.relative_to(folder) for path in sorted(folder.rglob(CONFIG)))
     return [folder / path.parent for path in paths if not {".hydra", "wandb"} & {*path.parts}]
 
 
@@ -104,7 +111,7 @@ def _config(run: Path) -> dict[str, Any]:
         SettingError: it cannot be read, or is the beginning of one: a file that was cut can be
             YAML all the same.
     """
-    path = run / "config.yaml"
+    path = run / CONFIG
     config = read_mapping(path)
     # What is there is whole, be it a run of ours or a file of somebody else's.
     lacking = [part for part in _EVERY_RUN if part not in config]
