@@ -25,9 +25,9 @@ class PCMDrift(Drift):
     r"""The weights as phase-change cells hold them some time after they were programmed.
 
     A weight is held by two cells, one for each sign, of which the other one is programmed to
-    no conductance. With g the conductance that is wanted, as a part of the largest (which
-    stands for :math:`\max |W|` of a parameter W), and standard normals :math:`z_1, z_2, z_3` of
-    the cell's own,
+    no conductance, and has little, by its errors. With g the conductance that is wanted, as a
+    part of the largest (which stands for :math:`\max |W|` of a parameter W), and standard
+    normals :math:`z_1, z_2, z_3` of the cell's own,
 
     .. math::
         g_p &= \max(g + \sigma s_p(g) z_1, 0), &
@@ -86,21 +86,37 @@ class PCMDrift(Drift):
             return weight.clone()
         wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
         largest = wide.detach().abs().amax()
-        # For each source of noise, of the cells of either sign.
-        program, age, read = several(normal, 6).unflatten(0, (3, 2))
-        # Gradients pass a weight of 0 too.
-        positive = (wide > 0).to(wide.dtype)
-        wanted = torch.stack([wide * positive, wide * (positive - 1)])
-        part = wanted.detach() / largest.clamp(min=torch.finfo(wide.dtype).tiny)
-        programmed = _cut(wanted + sigma * largest * programming_error(part) * program)
+        sign = torch.copysign(torch.ones_like(wide), wide.detach())
+        own, other = several(normal, 6).split(3)
+        cells = [
+            self._cell(wide * sign, largest, own, sigma),
+            self._cell(torch.zeros_like(largest), largest, other, sigma),
+        ]
+        (held, written), (against, beside) = cells
+        if self.compensated:
+            left = (held + against).detach().sum()
+            given = torch.where(left > 0, (written + beside).detach().sum() / left, 1.0)
+            sign = sign * given
+        return (sign * (held - against)).to(weight.dtype)
+
+    def _cell(
+        self, wanted: Tensor, largest: Tensor, normals: Tensor, sigma: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return what cells hold now, and when they were programmed, in units of weights.
+
+        Args:
+            wanted: what is programmed, at least 0; one number if it is the same for all.
+            largest: what the largest conductance stands for.
+            normals: three for each cell, of programming, drift and reading.
+            sigma: see the class.
+        """
+        part = wanted.detach() / largest.clamp(min=torch.finfo(largest.dtype).tiny)
+        program, age, read = normals
+        written = _cut(wanted + sigma * largest * programming_error(part) * program)
         mean, spread = exponents(part)
         fallen = sigma * math.log(self.time / FIRST_READ)
-        now = programmed * torch.exp(-fallen * (mean + spread * age))
-        now = _cut(now * (1 + sigma * reading_noise(part, self.time) * read))
-        if self.compensated:
-            left = now.detach().sum()
-            now = now * torch.where(left > 0, programmed.detach().sum() / left, 1.0)
-        return (now[0] - now[1]).to(weight.dtype)
+        held = written * torch.exp(-fallen * mean - fallen * spread * age)
+        return _cut(held + held * (sigma * reading_noise(part, self.time) * read)), written
 
     def check(self, sigma: float) -> float:
         return check_sigma(sigma, _TIMES_MEASURED)
@@ -114,8 +130,9 @@ class PCMDrift(Drift):
 
 
 def _cut(conductance: Tensor) -> Tensor:
-    """Return 0 for what would be negative. Gradients pass at 0, where `clamp` stops them."""
-    return torch.where(conductance >= 0, conductance, 0.0)
+    """Return nothing for what would be negative."""
+    # A little less than 0, so that gradients pass at 0, where a bias may begin.
+    return conductance.clamp(min=-1e-30)
 
 
 def programming_error(part: Tensor) -> Tensor:

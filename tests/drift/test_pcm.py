@@ -53,14 +53,15 @@ def test_a_weight_is_what_its_two_cells_differ():
     noise = several(normal, 6).double()
     for k, w in enumerate(weight.tolist()):
         cells = []
-        for sign, part in enumerate((max(w, 0.0) / 0.5, max(-w, 0.0) / 0.5)):
-            program, age, read = (noise[2 * source + sign, k].item() for source in range(3))
+        for cell, part in enumerate((abs(w) / 0.5, 0.0)):
+            program, age, read = noise[3 * cell : 3 * cell + 3, k].tolist()
             g = torch.tensor(part, dtype=torch.float64)
             mean, spread = (each.item() for each in exponents(g))
             held = max(part + sigma * programming_error(g).item() * program, 0.0)
             held *= (time / 20) ** (-sigma * (mean + spread * age))
             cells.append(max(held * (1 + sigma * reading_noise(g, time).item() * read), 0.0))
-        assert result[k].item() == pytest.approx(0.5 * (cells[0] - cells[1]), rel=1e-4, abs=1e-7)
+        expected = math.copysign(0.5, w) * (cells[0] - cells[1])
+        assert result[k].item() == pytest.approx(expected, rel=1e-4, abs=1e-7)
 
 
 def test_just_programmed_and_read_the_errors_are_those_of_both():
