@@ -9,7 +9,14 @@ import torch
 import torchvision
 from torch.utils.data import DataLoader, TensorDataset
 
-from bayesft.drift import Chip, LogNormalDrift, apply
+from bayesft.drift import (
+    AdditiveDrift,
+    Chip,
+    LogNormalDrift,
+    PCMDrift,
+    StuckAtDrift,
+    apply,
+)
 from bayesft.drift.kernels import gpu as kernels
 from bayesft.drift.stream import WINDOW, Reader, all_codes
 from bayesft.models import LeNet5
@@ -33,12 +40,13 @@ def confidence(model, batch):
 
 
 @pytest.mark.parametrize("backend", ["in_place", "vmap", "auto"])
-def test_the_curve_is_the_cpus(backend):
+@pytest.mark.parametrize("drift", [DRIFT, AdditiveDrift(), PCMDrift(), StuckAtDrift()])
+def test_the_curve_is_the_cpus(drift, backend):
     model, data = setting()
     settings = {"draws": 30, "images_per_draw": 16, "score": confidence}
-    cpu = evaluate(model, data, DRIFT, [0.3, 0.9], **settings)
+    cpu = evaluate(model, data, drift, [0.3, 0.9], **settings)
     gpu = evaluate(
-        copy.deepcopy(model).cuda(), data, DRIFT, [0.3, 0.9], backend=backend, **settings
+        copy.deepcopy(model).cuda(), data, drift, [0.3, 0.9], backend=backend, **settings
     )
     torch.testing.assert_close(
         torch.tensor(gpu.scores), torch.tensor(cpu.scores), rtol=1e-3, atol=1e-3
