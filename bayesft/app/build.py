@@ -3,10 +3,11 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from inspect import Parameter, signature
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -18,8 +19,12 @@ from bayesft.errors import SettingError
 from bayesft.models import OWN, add_sites, placement, set_dropout, sleeping_sites
 from bayesft.models import site_names as model_site_names
 from bayesft.robustness.amount import amount, check_sigmas
+from bayesft.robustness.backends import AUTO, check_backend
 
 log = logging.getLogger(__name__)
+
+# What networks read of the data set's config, which its class need not take.
+_READ = ("image_size", "channels", "num_classes")
 
 # What chips are drawn for, each with a seed of its own.
 _PURPOSES = ("validation", "objective", "test")
@@ -105,10 +110,14 @@ def build_module(cfg: DictConfig) -> pl.LightningModule:
 def build_data(cfg: DictConfig) -> pl.LightningDataModule:
     """Make the data module of `cfg.data`; nothing is read yet.
 
+    What its images are like stands there for the networks: a class that does not take it is
+    not handed it.
+
     Raises:
         SettingError: it is none, or lacks a loader that a run comes to ask for.
     """
-    data = make(cfg.data)
+    settings = OmegaConf.to_container(cfg.data, resolve=True)
+    data = make(OmegaConf.create({key: settings[key] for key in _taken_by(settings)}))
     name = type(data).__name__
     if not isinstance(data, pl.LightningDataModule):
         raise SettingError(
@@ -122,6 +131,18 @@ def build_data(cfg: DictConfig) -> pl.LightningDataModule:
                 "once. Give it the method, with images that the others do not have."
             )
     return data
+
+
+def _taken_by(settings: dict[str, Any]) -> list[str]:
+    """Return the keys of the data set's config without those that its class does not take."""
+    try:
+        parameters = signature(get_object(settings["_target_"])).parameters
+    except Exception:
+        # Making it tells what is wrong.
+        return [*settings]
+    if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
+        return [*settings]
+    return [key for key in settings if key in parameters or key not in _READ]
 
 
 def build_drift(cfg: DictConfig) -> Drift:
@@ -158,8 +179,8 @@ def check(cfg: DictConfig) -> None:
     """Raise what is wrong with the settings that no constructor sees.
 
     Raises:
-        SettingError: a seed, a sigma or an amount is not one, two purposes share their chips, or
-            settings are of a callback that there is not.
+        SettingError: a seed, a sigma, a backend or an amount is not one, two purposes share their
+            chips, or settings are of a callback that there is not.
     """
     seed = cfg.seed
     if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**32):
@@ -168,6 +189,7 @@ def check(cfg: DictConfig) -> None:
     check_sigmas(drift, cfg.evaluation.sigmas, name="evaluation.sigmas")
     if cfg.evaluation.test.sigmas != []:
         check_sigmas(drift, cfg.evaluation.test.sigmas, name="evaluation.test.sigmas")
+    check_backend(cfg.evaluation.get("backend", AUTO), name="evaluation.backend")
     _check_rates(cfg.rates)
     for name in (*_PURPOSES, "trial"):
         evaluation_amount(cfg, name)

@@ -8,18 +8,23 @@ from omegaconf import DictConfig
 
 from bayesft.app.build import build_drift, evaluation_amount
 from bayesft.robustness import Curve, evaluate
+from bayesft.robustness.backends import AUTO
 
 
 def measured(
     cfg: DictConfig, purpose: str, module: pl.LightningModule, loader: Any, sigmas: Sequence[float]
 ) -> Curve:
-    """Return the curve of `module` with the chips and the amount of `cfg.evaluation[purpose]`."""
+    """Return the curve of `module` with the chips and the amount of `cfg.evaluation[purpose]`.
+
+    A run of an earlier version had no `backend` there.
+    """
     return evaluate(
         module,
         loader,
         build_drift(cfg),
         list(sigmas),
         score=module.task.score,
+        backend=cfg.evaluation.get("backend", AUTO),
         seed=cfg.evaluation[purpose].seed,
         **evaluation_amount(cfg, purpose),
     )

@@ -97,7 +97,7 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
     try:
         if cfg.ckpt_path is not None:
             check_fits(module, read_state(cfg.ckpt_path), cfg.ckpt_path)
-        with _interruptible(trainer, folder):
+        with _interruptible(trainer, _how_to_go_on(folder, cfg.resume)):
             _fit(trainer, module, data, cfg.ckpt_path)
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
         if best:
@@ -127,15 +127,19 @@ def _fit(
         ) from error
 
 
-def _how_to_go_on(folder: Path) -> str:
-    if is_one_of_many():
-        return f"the same command and {typed('hydra.sweep.dir', HydraConfig.get().sweep.dir)}"
-    return f"the same command and {typed('hydra.run.dir', folder)} resume=true"
+def _how_to_go_on(folder: Path, resumes: bool) -> str:
+    if not is_one_of_many():
+        same = f"the same command and {typed('hydra.run.dir', folder)} resume=true"
+        return f"What was trained is kept; go on with {same}"
+    same = f"the same command and {typed('hydra.sweep.dir', HydraConfig.get().sweep.dir)}"
+    if resumes:
+        return f"What was trained is kept; go on with {same}"
+    return f"{same[0].upper()}{same[1:]} trains this one anew"
 
 
 @contextlib.contextmanager
-def _interruptible(trainer: pl.Trainer, folder: Path) -> Iterator[None]:
-    """Let Ctrl-C end the program with the status that a shell expects.
+def _interruptible(trainer: pl.Trainer, advice: str) -> Iterator[None]:
+    """Let Ctrl-C end the program with the status that a shell expects, and an advice.
 
     Lightning leaves with status 1 and Ctrl-C switched off.
     """
@@ -146,7 +150,7 @@ def _interruptible(trainer: pl.Trainer, folder: Path) -> Iterator[None]:
         if not trainer.interrupted:
             raise
         signal.signal(signal.SIGINT, handler)
-        log.warning("Interrupted. What was trained is kept; go on with %s", _how_to_go_on(folder))
+        log.warning("Interrupted. %s", advice)
         raise SystemExit(_INTERRUPTED) from error
 
 

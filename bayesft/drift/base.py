@@ -174,9 +174,10 @@ class Drift(ABC):
         for name, parameter in found.items():
             _check_can_drift(name, parameter)
         if not found:
+            other = "" if self.target == "all" else "drift.target=all, or "
             raise SettingError(
                 f"`drift.target={self.target}` finds nothing to drift in "
-                f"{type(model).__name__}. Use drift.target=all, or a network with weights."
+                f"{type(model).__name__}. Use {other}a network with weights."
             )
         devices = sorted({str(parameter.device) for parameter in found.values()})
         if len(devices) > 1:

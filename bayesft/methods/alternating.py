@@ -1,5 +1,6 @@
 """A search for dropout rates inside one training: which vector when."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -150,11 +151,17 @@ class Alternating:
         return trial
 
     def end(self, value: float, stderr: float) -> Trial:
-        """Take in what the running trial was worth, and return it as it is now."""
+        """Take in what the running trial was worth, and return it as it is now.
+
+        Args:
+            value: what was measured.
+            stderr: its standard error; what is none, as that of one draw, is not known.
+        """
         running = self.running
         seconds = time.time() - running.started
+        known = stderr if math.isfinite(stderr) else None
         ended = replace(
-            running, state="finished", value=value, stderr=stderr, seconds=seconds, folder="."
+            running, state="finished", value=value, stderr=known, seconds=seconds, folder="."
         )
         self.optimizer.tell(ended)
         return ended

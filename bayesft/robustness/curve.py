@@ -37,7 +37,7 @@ class CurvePoint:
         nonfinite: how many draws had a score that was not finite, and were
             counted as the worst score.
         quantile05_low: the lower end of a 95 % interval for `quantile05`; NaN where the
-            draws are too few to give it, fewer than 72.
+            draws are too few to give it, fewer than 72. At sigma 0 it is the mean's.
         quantile05_high: its upper end.
         worst: the lowest score of a draw, on the images that it was scored on.
         unseen: how far the mean may be off by what no image has shown, or no chip where

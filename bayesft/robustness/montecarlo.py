@@ -290,7 +290,10 @@ def _warn_of_precision(curve: Curve, *, max_draws: int, max_images: int | None) 
     each = worst.images // worst.draws
     limit = min(max_draws, (max_images or math.inf) // each)
     if worst.draws > limit - FOLDS:
-        remedy = "Raise `max_draws` or `max_images`, or take what was reached."
+        remedy = (
+            "Take what was reached, or call `evaluate` with larger `max_draws` and `max_images`; "
+            f"commands stop at {MAX_DRAWS:,} draws."
+        )
     else:
         remedy = "The folds disagreed by more than is usual: take it, or ask for a little less."
     unseen = ""

@@ -28,8 +28,8 @@ log = logging.getLogger("bayesft.search")
 
 FILE = "outcome.json"
 
-# Exit statuses above are those of a process that a signal ended.
-SIGNALLED = 128
+# The exit statuses of a process that a signal ended: 128, and the signal's number.
+SIGNALLED = range(128 + 1, 128 + 64 + 1)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class RecordedTask:
             return self.task_function(cfg)
         except SystemExit as stop:
             # Ended by a signal, as Ctrl-C: the search ends too, and the trial runs again.
-            if isinstance(stop.code, int) and stop.code > SIGNALLED:
+            if stop.code in SIGNALLED:
                 raise
             raise RuntimeError(f"the task called sys.exit({stop.code!r})") from stop
 

@@ -120,8 +120,8 @@ class Study:
     def start(self, count: int, *, warm: bool = False) -> list[Trial]:
         """Return the next `count` trials, written down as running in new jobs. While locked.
 
-        Trials whose process is dead come first, at the same point. If `warm`, those that
-        the Gaussian process asks for take up the nearest finished trial.
+        Trials whose process is dead come first, at the same point. If `warm`, those beyond
+        the first ones, which are given or spread, take up the nearest finished trial.
         """
         self.worker.renew()
         left = self.left_over()[:count]
@@ -130,9 +130,10 @@ class Study:
         job = max((t.job for t in self.trials if t.job is not None), default=-1) + 1
         params = self.optimizer.ask(count - len(left)) if len(left) < count else []
         points = [(trial.number, trial.params, trial.source) for trial in left]
+        cold = max(self.optimizer.n_initial, len(self.optimizer.start))
         for number, point in enumerate(params, start=fresh):
             nearest = self.optimizer.nearest(point) if warm else None
-            late = number >= self.optimizer.n_initial and nearest is not None
+            late = number >= cold and nearest is not None
             points.append((number, point, nearest.number if late else None))
         started = []
         for offset, (number, point, source) in enumerate(points):

@@ -57,7 +57,7 @@ def sweep(
 
     Raises:
         SweepError: what was asked for cannot be searched; nothing has run then.
-        SystemExit: Ctrl-C ended it, with the status that a shell expects.
+        SystemExit: Ctrl-C or another signal ended it, with the status that a shell expects.
     """
     try:
         search = Search(arguments, settings, hydra_context, task_function, config)
@@ -71,14 +71,14 @@ def sweep(
             f"{typed('hydra.sweep.dir', config.hydra.sweep.dir)}"
         ) from error
     except (KeyboardInterrupt, SystemExit) as stop:
-        # A job that catches Ctrl-C itself leaves with the same status.
-        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
-            raise
+        # A job that catches a signal itself leaves with a status of its own.
+        status = stop.code if isinstance(stop, SystemExit) else INTERRUPTED
         log.warning(
-            "Interrupted. The finished trials are kept; go on with %s",
+            "%s The finished trials are kept; go on with %s",
+            "Interrupted." if status == INTERRUPTED else f"Ended with status {status}.",
             typed("hydra.sweep.dir", config.hydra.sweep.dir),
         )
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(status) from None
 
 
 class Search:

@@ -35,6 +35,7 @@ TABLE = [
     ),
     (["evaluation.trial.draws=0"], "`evaluation.trial.draws`.*at least 1, but got 0"),
     (["callbacks.drift_evaluation.backend=fast"], "`backend` to be one of auto.*'fast'"),
+    (["evaluation.backend=fast", "callbacks=none"], "`evaluation.backend` to be .*auto.*'fast'"),
     (
         ["contender=bayesft", "callbacks=none"],
         r"callbacks.model_checkpoint to have a `_target_`.*'last_epoch'.*model_checkpoint=null",

@@ -106,6 +106,34 @@ def test_a_network_that_takes_other_images_takes_them(tmp_path):
     assert train(cfg) >= 0
 
 
+class Short(Own):
+    """Takes nothing of what its config tells the networks."""
+
+    def __init__(self, form):
+        super().__init__(form)
+
+
+class Known(Own):
+    """Takes a part of it."""
+
+    def __init__(self, form, image_size):
+        super().__init__(form)
+        assert image_size == 8
+
+
+@pytest.mark.parametrize("name", ["Short", "Known"])
+def test_a_class_need_not_take_what_the_networks_read(tmp_path, name):
+    cfg = composed(tmp_path / "run", *SMALL, "trainer.max_epochs=1")
+    told = {"image_size": 8, "channels": 1, "num_classes": 10}
+    own = {"_target_": f"tests.app.test_first_batch.{name}", "form": "right"}
+    cfg.data = {**told, **own}
+    assert train(cfg) >= 0
+    cfg.data = {**told, **own, "batch": 4}
+    cfg.paths.output_dir = str(tmp_path / "other")
+    with pytest.raises(CommandError, match=r"unexpected keyword argument 'batch'"):
+        train(cfg)
+
+
 def pooled():
     return torch.nn.Sequential(
         torch.nn.Conv2d(1, 4, 3),

@@ -7,6 +7,7 @@ import wandb
 
 from bayesft.app import ComparisonReport, FactorReport
 from tests.app.test_compare import sweep
+from tests.app.test_factors import sweep as sweep_factors
 from tests.helpers.comparisons import add
 from tests.helpers.wandb_file import read_run
 from tests.report.test_factor_runs import add as add_factor
@@ -52,6 +53,14 @@ def test_a_comparison_is_a_run_of_its_own_beside_the_trainings(offline, tmp_path
     assert 0 < reram_v["own_chip"] <= 1
     # What is not known is no number: one seed has no error over seeds.
     assert erm["own_chip"] is reram_v["own_chip_stderr"] is erm["difference"] is None
+
+
+def test_a_factor_studys_trainings_and_report_are_one_group(offline, tmp_path):
+    folder = tmp_path / "f"
+    sweep_factors(folder, "factor={},{norm:batch}", "seed=0", "logger=wandb")
+    found = [read_run(path)[0] for path in folder.rglob("run-*.wandb")]
+    assert {run.run_group for run in found} == {str(folder)}
+    assert sorted(run.job_type for run in found) == ["", "", "report"]
 
 
 def test_what_goes_wrong_there_is_told_and_the_report_is_here(

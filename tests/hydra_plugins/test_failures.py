@@ -144,7 +144,7 @@ def test_the_same_command_does_not_go_on_after_too_many_failures(tmp_path):
     assert len(again.seen) == 7
 
 
-@pytest.mark.parametrize("code", [0, 2, None, "no data"])
+@pytest.mark.parametrize("code", [0, 2, 128, 255, None, "no data"])
 def test_a_task_that_leaves_by_itself_has_failed(tmp_path, code):
     task = Task(lambda cfg: fail(SystemExit(code)) if len(task.seen) == 2 else cfg.x)
     sweep(tmp_path / "s", task, X, "hydra.sweeper.n_trials=4")
@@ -153,10 +153,13 @@ def test_a_task_that_leaves_by_itself_has_failed(tmp_path, code):
     assert len(task.seen) == 4
 
 
-def test_a_task_that_a_signal_ends_is_run_again(tmp_path):
+def test_a_task_that_a_signal_ends_is_run_again(tmp_path, capsys):
     stopped = Task(lambda cfg: fail(SystemExit(143)) if len(stopped.seen) == 2 else cfg.x)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as stop:
         sweep(tmp_path / "s", stopped, X, "hydra.sweeper.n_trials=3")
+    assert stop.value.code == 143
+    told = f"status 143. The finished trials are kept; go on with hydra.sweep.dir={tmp_path}"
+    assert told in capsys.readouterr().out
     again = Task()
     sweep(tmp_path / "s", again, X, "hydra.sweeper.n_trials=3")
     assert again.seen[0] == stopped.seen[1]

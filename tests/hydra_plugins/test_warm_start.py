@@ -41,6 +41,19 @@ def test_trials_of_the_gaussian_process_start_from_the_nearest_finished_one(tmp_
         assert source == str((folder / str(nearest)).absolute())
 
 
+def ab(cfg):
+    return ["a", "b"]
+
+
+def test_points_that_were_given_start_from_scratch(tmp_path):
+    """However few trials come before the Gaussian process."""
+    vectors = {"names": f"{__name__}.ab", "low": 0, "high": 1, "start": [0, 0.2, 0.4]}
+    config = WARM.replace("hydra:\n", f"hydra:\n  sweeper: {{vectors: {{rates: {vectors}}}}}\n")
+    few = ["hydra.sweeper.n_initial=1", "hydra.sweeper.n_trials=5"]
+    sweep(tmp_path, lambda cfg: sum(cfg.rates), *few, ON, config=config)
+    assert [source is None for source in sources(tmp_path)] == [True, True, True, False, False]
+
+
 def test_a_trial_that_is_run_again_takes_up_the_same_one(tmp_path, monkeypatch):
     task = Task()
 

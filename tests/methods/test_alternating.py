@@ -1,5 +1,7 @@
 """Which vector when, and which trials are undone."""
 
+import math
+
 import pytest
 
 from bayesft.methods.alternating import Alternating
@@ -32,6 +34,15 @@ def test_what_was_undone_is_no_measure_for_the_next_trial():
     search.begin(search.suggest())
     assert "of trial 0" in search.too_bad(0.1)
     assert search.best().number == 0
+
+
+def test_of_one_draw_the_error_is_not_known():
+    search = Alternating(["fc1"], Phases(0, 5, 4, 30))
+    for value in (0.5, 0.6, 0.4):
+        search.begin(search.suggest())
+        assert search.end(value, math.nan).stderr is None
+    assert search.suggest() is not None
+    assert search.best().number in range(3)
 
 
 @pytest.mark.parametrize(

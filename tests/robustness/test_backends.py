@@ -97,9 +97,14 @@ class Held(nn.Module):
 
 def test_vmap_does_not_score_weights_that_it_does_not_give():
     """They would be the clean ones, and stand still under drift."""
-    model = Held()
-    with pytest.raises(SettingError, match=r"backend=vmap.*Held.*by a list.*backend=in_place"):
+    model, refused = Held(), r"backend=vmap.*Held.*by a list.*backend=in_place"
+    with pytest.raises(SettingError, match=refused):
         evaluate(model, data(), DRIFT, [0.9], 4, backend="vmap")
+    # Nor when its answers are as wrong as those of weights that are not there.
+    images, _ = data().tensors
+    wrong = TensorDataset(images, (model(images).argmax(1) + 1) % 10)
+    with pytest.raises(SettingError, match=refused):
+        evaluate(model, wrong, DRIFT, [0.9], 4, backend="vmap")
     assert torch.isfinite(model.weight).all()
     assert len(set(evaluate(model, data(), DRIFT, [0.9], 4, backend="in_place").scores[0])) > 1
 

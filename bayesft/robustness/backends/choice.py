@@ -81,7 +81,7 @@ def choose(
             f"`backend={name}` cannot score {type(model).__name__} ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}). Use backend=in_place, or auto."
         ) from error
-    if not _sees_the_drift(backend, weights, probe):
+    if not _sees_the_drift(name, model, weights, score, probe):
         raise SettingError(
             f"`backend={name}` cannot score {type(model).__name__}: it reaches some of its weights "
             "by a list or an attribute that holds them beside their module, where they would not "
@@ -90,12 +90,34 @@ def choose(
     return backend
 
 
-def _sees_the_drift(backend: Backend, weights: DriftingWeights, probe: Probe) -> bool:
+def _sees_the_drift(
+    name: str, model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe
+) -> bool:
     """Tell whether a backend scores the weights that it gives, and none that the network has."""
+    backend = BACKENDS[name](model, weights, _of_outputs(score))
     expected = backend(*probe(_FEW), [0.0])
     with weights.hidden():
         found = backend(*probe(_FEW), [0.0])
     return torch.allclose(found, expected, rtol=1e-3, atol=1e-6, equal_nan=True)
+
+
+def _of_outputs(score: Score) -> Score:
+    """Return a score that tells networks apart wherever their outputs do.
+
+    An accuracy may be the same for two, 0 for those that are wrong and for those that give NaN.
+    """
+
+    def mean_output(model: nn.Module, batch: Any) -> Tensor:
+        seen: list[Any] = []
+        hook = model.register_forward_hook(lambda *call: seen.append(call[-1]))
+        try:
+            value = score(model, batch)
+        finally:
+            hook.remove()
+        means = [each.mean() for each in tensors_of(seen) if each.is_floating_point()]
+        return sum(means) if means else value
+
+    return mean_output
 
 
 def _fastest(model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe) -> Backend:
@@ -161,7 +183,7 @@ def _name_of_fastest(model: nn.Module, weights: DriftingWeights, score: Score, p
         backend = BACKENDS[name](model, weights, score)
         try:
             seconds = _seconds_of_a_draw(backend, probe, weights.device, least)
-            if name != "in_place" and not _sees_the_drift(backend, weights, probe):
+            if name != "in_place" and not _sees_the_drift(name, model, weights, score, probe):
                 continue
         except torch.OutOfMemoryError:
             continue

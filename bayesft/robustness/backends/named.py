@@ -9,10 +9,15 @@ BACKENDS: dict[str, type[Backend]] = {"in_place": InPlace, "vmap": Vmapped}
 AUTO = "auto"
 
 
-def check_backend(name: str) -> str:
-    """Return `name`; raise `SettingError` unless it is a backend's, or `auto`."""
-    if name not in (AUTO, *BACKENDS):
+def check_backend(backend: str, *, name: str = "backend") -> str:
+    """Return `backend`; raise `SettingError` unless it is the name of one, or `auto`.
+
+    Args:
+        backend: what was set.
+        name: of the setting.
+    """
+    if backend not in (AUTO, *BACKENDS):
         raise SettingError(
-            f"Expected `backend` to be one of {', '.join((AUTO, *BACKENDS))}, but got {name!r}."
+            f"Expected `{name}` to be one of {', '.join((AUTO, *BACKENDS))}, but got {backend!r}."
         )
-    return name
+    return backend
