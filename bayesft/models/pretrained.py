@@ -36,7 +36,7 @@ def torchvision_model(
     Shapes: images `(n, 3, image_size, image_size)` to logits `(n, num_classes)`.
 
     Args:
-        name: as `torchvision.models.list_models()` has it: resnet18, vit_b_16, ...
+        name: one of `torchvision.models.list_models(module=torchvision.models)`, such as vit_b_16.
         num_classes: logits.
         image_size: their height and width in pixels, which vision transformers must know.
         weights: null; a name among the model's weights (IMAGENET1K_V1, DEFAULT), which

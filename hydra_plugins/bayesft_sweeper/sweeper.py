@@ -35,7 +35,7 @@ class BayesFTSweeperConf:
     patience: int | None = None
     # Stop when the next trial is expected to gain less than this, in units of the value.
     min_improvement: float | None = None
-    # Whether a trial of the Gaussian process takes up the nearest finished one: the job gets
+    # Whether trials behind the first ones take up the nearest finished one: the job gets
     # that one's folder as `warm_start.folder`, a key that the application has to have.
     warm_start: bool = False
     # The part of n_trials that may fail before the search gives up.
