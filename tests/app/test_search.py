@@ -17,12 +17,13 @@ from PIL import Image
 
 from bayesft.app import search as run_trial
 from bayesft.app.commands import retrain_command
+from bayesft.app.errors import CommandError
 from bayesft.app.report import SearchReport, report_search
 from bayesft.app.train import fitted
 from bayesft.data import DigitsDataModule
 from bayesft.methods.checkpoint import read_state
 from bayesft.report import show
-from bayesft.robustness import Curve, paired_difference
+from bayesft.robustness import Curve, paired_difference, sampler
 from tests.helpers.app import ROOT, SMALL, composed, search
 from tests.helpers.sweeps import events, results
 
@@ -54,6 +55,23 @@ def test_a_trial_gives_the_objective_its_error_and_the_clean_accuracy(tmp_path):
     assert curve.sigmas == (0.3, 0.6, 0.9, 1.2, 1.5)
     assert curve.points[0].draws == 20
     assert stderr > 0
+
+
+def test_the_backend_is_for_all_that_is_measured(tmp_path, monkeypatch):
+    taken = []
+    choose = sampler.choose
+
+    def noted(name, *arguments, **settings):
+        taken.append(name)
+        return choose(name, *arguments, **settings)
+
+    monkeypatch.setattr(sampler, "choose", noted)
+    run_trial(composed(tmp_path, *SMALL, "evaluation.backend=vmap", name="search"))
+    # Of the validations and of the objective.
+    assert len(taken) > 1
+    assert set(taken) == {"vmap"}
+    with pytest.raises(CommandError, match=r"`evaluation.backend`.*'fast'"):
+        run_trial(composed(tmp_path / "x", *SMALL, "evaluation.backend=fast", name="search"))
 
 
 def test_the_test_set_is_read_after_the_search_and_once_for_each_network(tmp_path, monkeypatch):
