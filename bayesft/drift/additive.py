@@ -33,6 +33,8 @@ class AdditiveDrift(Drift):
     """
 
     def __call__(self, weight: Tensor, normal: Tensor, sigma: float) -> Tensor:
+        if sigma == 0:
+            return weight.clone()
         wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
         # Of no numbers there is no largest.
         largest = wide.abs().amax() if wide.numel() else 0.0

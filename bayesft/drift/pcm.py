@@ -1,6 +1,7 @@
 """Phase-change memory, as measured: errors of programming, drift over time, noise of reading."""
 
 import math
+import numbers
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ FIRST_READ = 20.0
 READ = 250e-9
 # The largest conductance, in microsiemens; the source's errors of programming are in these.
 LARGEST = 25.0
+# Weights that are computed at once.
+_BLOCK = 1 << 18
 
 _TIMES_MEASURED = (
     "It is how many times the noise of the measured cells there is; try 1, or a list such as "
@@ -33,7 +36,7 @@ class PCMDrift(Drift):
         g_p &= \max(g + \sigma s_p(g) z_1, 0), &
         25 s_p(g) &= -1.1731 g^2 + 1.9650 g + 0.2635 \\
         g_t &= g_p (t / t_c)^{-\sigma \nu}, &
-        \nu &= \mu(g) + s_\nu(g) z_2 \\
+        \nu &= |\mu(g) + s_\nu(g) z_2| \\
         g' &= \max(g_t (1 + \sigma s_r(g) z_3), 0), &
         s_r(g) &= \min(0.0088 / g^{0.65}, 0.2) \sqrt{\ln((t + t_r) / 2 t_r)}
 
@@ -45,14 +48,15 @@ class PCMDrift(Drift):
 
     Conductances fall with time, and a chip takes the average fall back by one factor
     for each layer, of what its currents summed up to when they were first read, and do now
-    (`compensated`); the gain is then 1, up to what small weights differ.
+    (`compensated`). Gradients take this factor and the sizes of the errors as given.
 
     Source: Nandakumar et al., "Phase-change memory models for deep learning training and
     inference", ICECS 2019, from a million cells; Joshi et al., "Accurate deep neural network
     inference using computational phase-change memory", Nature Communications 2020.
-    Deviations: one noise of reading holds for a whole evaluation, where a chip has another
-    in each product of a matrix; the compensation sums all cells of a layer, as programmed and as
-    they are now.
+    Deviations: an exponent is not below 0, since no conductance grows (as in the IBM Analog
+    Hardware Acceleration Kit, which takes its size, too); one noise of reading holds for a
+    whole evaluation, where a chip has another in each product of a matrix; the compensation
+    sums all cells of a layer, as programmed and as they are now.
 
     Example:
         >>> weight, normal = torch.tensor([1.0, -0.5]), torch.tensor([0.0, 0.0])
@@ -65,39 +69,49 @@ class PCMDrift(Drift):
         target: see `Drift`.
 
     Raises:
-        SettingError: `time` or `target` cannot be.
+        SettingError: a setting cannot be.
     """
 
     def __init__(
         self, *, time: float = 86_400.0, compensated: bool = True, target: str = "all"
     ) -> None:
         super().__init__(target=target)
-        number = isinstance(time, (int, float)) and not isinstance(time, bool)
+        number = isinstance(time, numbers.Real) and not isinstance(time, bool)
         if not number or not FIRST_READ <= time < math.inf:
             raise SettingError(
                 f"Expected `time` to be at least {FIRST_READ:g}, but got {time!r}. It is how many "
                 "seconds ago the cells were programmed; try drift.time=86400, a day."
             )
+        if not isinstance(compensated, bool):
+            raise SettingError(
+                f"Expected `compensated` to be true or false, but got {compensated!r}. It is "
+                "whether each layer's average fall is taken back."
+            )
         self.time = float(time)
-        self.compensated = bool(compensated)
+        self.compensated = compensated
 
     def __call__(self, weight: Tensor, normal: Tensor, sigma: float) -> Tensor:
-        if not weight.numel():
+        if sigma == 0 or not weight.numel():
             return weight.clone()
         wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
         largest = wide.detach().abs().amax()
-        sign = torch.copysign(torch.ones_like(wide), wide.detach())
-        own, other = several(normal, 6).split(3)
-        cells = [
-            self._cell(wide * sign, largest, own, sigma),
-            self._cell(torch.zeros_like(largest), largest, other, sigma),
-        ]
-        (held, written), (against, beside) = cells
+        drifted, written, left = [], 0.0, 0.0
+        # A layer takes many times its own memory at once.
+        for part, z in zip(
+            wide.flatten().split(_BLOCK), normal.flatten().split(_BLOCK), strict=True
+        ):
+            sign = torch.copysign(torch.ones_like(part), part.detach())
+            own, other = several(z, 6).split(3)
+            held, before = self._cell(part * sign, largest, own, sigma)
+            against, beside = self._cell(torch.zeros_like(largest), largest, other, sigma)
+            drifted.append(sign * (held - against))
+            if self.compensated:
+                written = written + (before + beside).detach().sum()
+                left = left + (held + against).detach().sum()
+        result = torch.cat(drifted).view(weight.shape)
         if self.compensated:
-            left = (held + against).detach().sum()
-            given = torch.where(left > 0, (written + beside).detach().sum() / left, 1.0)
-            sign = sign * given
-        return (sign * (held - against)).to(weight.dtype)
+            result = result * torch.where(left > 0, written / left, 1.0)
+        return result.to(weight.dtype)
 
     def _cell(
         self, wanted: Tensor, largest: Tensor, normals: Tensor, sigma: float
@@ -115,14 +129,17 @@ class PCMDrift(Drift):
         written = _cut(wanted + sigma * largest * programming_error(part) * program)
         mean, spread = exponents(part)
         fallen = sigma * math.log(self.time / FIRST_READ)
-        held = written * torch.exp(-fallen * mean - fallen * spread * age)
+        held = written * torch.exp(-fallen * (mean + spread * age).abs())
         return _cut(held + held * (sigma * reading_noise(part, self.time) * read)), written
 
     def check(self, sigma: float) -> float:
         return check_sigma(sigma, _TIMES_MEASURED)
 
     def gain(self, sigma: float) -> float:
-        """Return the mean of a drifted weight over a weight of a fifth of the largest or more."""
+        """Return the mean of a drifted weight over a large weight: a fifth of the largest or more.
+
+        Compensated it is taken for 1, and is within a tenth of it up to sigma 4 after a day.
+        """
         fallen = math.log(self.time / FIRST_READ) * sigma
         # exp(-fallen * nu) for a normal nu.
         mean, spread = (each.item() for each in exponents(torch.ones(())))

@@ -44,7 +44,8 @@ def several(normal: Tensor, count: int) -> Tensor:
 def _points(device: str) -> Tensor:
     """Return the other normals of each piece of the first: float32, `(MOST - 1, BINS)`."""
     with torch.inference_mode(False), torch.no_grad():
-        points = torch.quasirandom.SobolEngine(MOST, scramble=False).draw(BINS)
+        engine = torch.quasirandom.SobolEngine(MOST, scramble=False)
+        points = engine.draw(BINS, dtype=torch.float64)
         # Among the first 2^16 points each coordinate has each multiple of 2^-16 once.
         pieces = (points * BINS).long().T
         means = piece_means(BINS).float()

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from bayesft.drift import Chip, PCMDrift, drifted, standard_normals
 from bayesft.drift.pcm import FIRST_READ, exponents, programming_error, reading_noise
-from bayesft.drift.several import several
+from bayesft.drift.several import _points, several
 from bayesft.errors import SettingError
 from bayesft.models import MLP
 from bayesft.robustness import evaluate
@@ -58,7 +59,7 @@ def test_a_weight_is_what_its_two_cells_differ():
             g = torch.tensor(part, dtype=torch.float64)
             mean, spread = (each.item() for each in exponents(g))
             held = max(part + sigma * programming_error(g).item() * program, 0.0)
-            held *= (time / 20) ** (-sigma * (mean + spread * age))
+            held *= (time / 20) ** (-sigma * abs(mean + spread * age))
             cells.append(max(held * (1 + sigma * reading_noise(g, time).item() * read), 0.0))
         expected = math.copysign(0.5, w) * (cells[0] - cells[1])
         assert result[k].item() == pytest.approx(expected, rel=1e-4, abs=1e-7)
@@ -110,6 +111,12 @@ def test_compensation_gives_each_layer_its_currents_back():
     mended = PCMDrift()(LAYER, normal, 1.0)
     factors = (mended / raw)[raw != 0]
     assert factors.min().item() == pytest.approx(factors.max().item(), rel=1e-4)
+    # Of all cells, of either sign: the sums are those of the two parts of a layer that has both.
+    cells = [PCMDrift()._cell(wanted, LAYER.max(), z, 1.0) for wanted, z in (
+        (LAYER.abs(), several(normal, 6)[:3]), (torch.tensor(0.0), several(normal, 6)[3:])
+    )]  # fmt: skip
+    now, written = (sum(cell[k].sum().item() for cell in cells) for k in (0, 1))
+    assert factors.mean().item() == pytest.approx(written / now, rel=1e-4)
     fresh = PCMDrift(time=FIRST_READ, compensated=False)(LAYER, normal, 1.0)
     assert mended.abs().sum().item() == pytest.approx(fresh.abs().sum().item(), rel=0.02)
     # A layer's factor is its own.
@@ -130,6 +137,36 @@ def test_gradients_pass_each_weight_that_a_cell_holds():
     PCMDrift()(weight, torch.tensor([0.5, -1.0, 0.2]), 1.0).sum().backward()
     assert torch.isfinite(weight.grad).all()
     assert (weight.grad[:2] > 0.3).all()
+
+
+@pytest.mark.parametrize("sigma", [1.0, 4.0])
+def test_no_conductance_grows(sigma):
+    """Whatever its exponent is, that of the smallest ones has a large spread."""
+    wanted, normal = torch.linspace(0, 1, COUNT), normals()
+    drift = PCMDrift(time=3e7)
+    own = several(normal, 6)[:3].clone()
+    own[2] = 0
+    held, written = drift._cell(wanted, torch.tensor(1.0), own, sigma)
+    assert (held <= written + 1e-6).all()
+
+
+def test_a_large_layer_is_what_a_small_one_is(monkeypatch):
+    """It is computed in pieces, which their sums do not show."""
+    whole = PCMDrift()(LAYER, normals(len(LAYER)), 2.0)
+    monkeypatch.setattr("bayesft.drift.pcm._BLOCK", 100)
+    torch.testing.assert_close(PCMDrift()(LAYER, normals(len(LAYER)), 2.0), whole)
+
+
+def test_the_default_type_of_numbers_is_nothing_to_it():
+    """Lightning sets another one for precision=bf16-true."""
+    expected = several(normals(100), 6)
+    _points.cache_clear()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert torch.equal(several(normals(100), 6), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        _points.cache_clear()
 
 
 @pytest.mark.parametrize("sigma", [0.0, 1.0, 1e4])
@@ -171,6 +208,16 @@ def test_backends_agree():
     ]  # fmt: skip
     torch.testing.assert_close(*(torch.tensor(c.scores) for c in curves), rtol=1e-4, atol=1e-5)
     assert curves[0].scores[0] != curves[0].scores[2]
+
+
+@pytest.mark.parametrize("compensated", ["no", "false", 1, None])
+def test_a_compensation_that_is_neither_is_told(compensated):
+    with pytest.raises(SettingError, match=r"`compensated` to be true or false"):
+        PCMDrift(compensated=compensated)
+
+
+def test_a_time_of_numpys_is_one():
+    assert PCMDrift(time=np.int64(3600)).time == 3600
 
 
 @pytest.mark.parametrize("time", [0, 19.9, -1, math.inf, math.nan, True, "86400", None])

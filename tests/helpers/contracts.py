@@ -26,6 +26,9 @@ class DriftContract:
         weight = torch.randn(50, generator=torch.Generator().manual_seed(0))
         normal = torch.randn(50, generator=torch.Generator().manual_seed(1))
         assert torch.equal(self.make()(weight, normal, 0.0), weight)
+        # Nor beside a weight that is none.
+        weight[7] = torch.nan
+        assert torch.equal(self.make()(weight, normal, 0.0).isnan(), weight.isnan())
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
     def test_a_new_tensor_of_the_same_form(self, dtype):
