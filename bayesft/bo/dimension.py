@@ -64,6 +64,10 @@ class Real:
             return [_clip((math.log(value) - low) / (high - low))]
         return [_clip((value - self.low) / (self.high - self.low))]
 
+    def near(self, value: float) -> tuple[float, ...]:
+        """Return the values beside one, which a real number does not have."""
+        return ()
+
     def decode(self, columns: Sequence[float]) -> float:
         u = _clip(columns[0])
         # The ends are returned as they were typed: the formulas round.
@@ -138,6 +142,11 @@ class Integer:
             return [(centre - low) / (high - low)]
         return [(value - self.low + 0.5) / (self.high - self.low + 1)]
 
+    def near(self, value: int) -> tuple[int, ...]:
+        """Return the nearest integers, two to either side."""
+        within = range(max(self.low, value - 2), min(self.high, value + 2) + 1)
+        return tuple(other for other in within if other != value)
+
     def decode(self, columns: Sequence[float]) -> int:
         u = _clip(columns[0])
         if self.log:
@@ -202,6 +211,11 @@ class Categorical:
         if len(self.choices) <= 2:
             return [float(index)] * self.width
         return [float(index == i) for i in range(self.width)]
+
+    def near(self, value: Any) -> tuple[Any, ...]:
+        """Return the other choices: none is nearer than another."""
+        index = self._index(value)
+        return tuple(other for i, other in enumerate(self.choices) if i != index)
 
     def decode(self, columns: Sequence[float]) -> Any:
         if len(self.choices) == 1:

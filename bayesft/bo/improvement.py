@@ -99,6 +99,20 @@ class LogNoisyImprovement(AcquisitionFunction):
         """
         return improvement * self.units.slope(self.best.mean()).item()
 
+    def missing(self, inputs: Tensor) -> Tensor:
+        """Return by how much n rows miss a limit, the most of all; 0 where they may keep to it.
+
+        In standard deviations of what is believed of a slack, beyond two: so a trial that
+        just keeps to a limit is not thought to miss it.
+        """
+        most = inputs.new_zeros(len(inputs))
+        for slack in self.slacks:
+            belief = slack.gp.posterior(inputs)
+            std = belief.variance.flatten().clamp_min(1e-14).sqrt()
+            by = (_limit(slack) - belief.mean.flatten()) / std - 2
+            most = torch.maximum(most, by.clamp_min(0.0))
+        return most
+
     @t_batch_mode_transform(expected_q=1)
     def forward(self, X: Tensor) -> Tensor:
         """Return b numbers for b x 1 x d rows."""

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from bayesft.bo.acquisition import is_taken
 from bayesft.bo.space import Space
+from bayesft.bo.starts import untried
 
 # How far to look for a row that was not tried yet, in a space of few points.
 LOOK_AHEAD = 1024
@@ -29,7 +29,7 @@ def sobol_row(space: Space, index: int, taken: Tensor, seed: int) -> list[float]
     first = None
     for _ in range(LOOK_AHEAD):
         row = space.round_row(engine.draw(1, dtype=torch.float64)[0].tolist())
-        if not is_taken(row, taken):
+        if untried(row, taken):
             return row
         first = row if first is None else first
     return first

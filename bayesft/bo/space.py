@@ -66,9 +66,22 @@ class Space:
         return sum(dimension.width for dimension in self.dimensions.values())
 
     @property
-    def is_discrete(self) -> bool:
-        """Whether no dimension is a real one."""
-        return not any(isinstance(dimension, Real) for dimension in self.dimensions.values())
+    def real_columns(self) -> list[bool]:
+        """For each column of a row, whether it is a real number's."""
+        return [
+            isinstance(dimension, Real)
+            for dimension in self.dimensions.values()
+            for _ in range(dimension.width)
+        ]
+
+    def neighbours(self, row: Sequence[float]) -> list[list[float]]:
+        """Return the rows of the points that differ in one integer or choice."""
+        point = self.decode(row)
+        return [
+            self.encode({**point, name: value})
+            for name, dimension in self.dimensions.items()
+            for value in dimension.near(point[name])
+        ]
 
     def encode(self, params: Mapping[str, Any]) -> list[float]:
         """Return the row of a point, `width` floats from 0 to 1.
