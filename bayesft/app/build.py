@@ -4,10 +4,11 @@ import logging
 import warnings
 from collections.abc import Sequence
 from inspect import Parameter, signature
+from pkgutil import resolve_name
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -136,7 +137,7 @@ def build_data(cfg: DictConfig) -> pl.LightningDataModule:
 def _taken_by(settings: dict[str, Any]) -> list[str]:
     """Return the keys of the data set's config without those that its class does not take."""
     try:
-        parameters = signature(get_object(settings["_target_"])).parameters
+        parameters = signature(resolve_name(settings["_target_"])).parameters
     except Exception:
         # Making it tells what is wrong.
         return [*settings]

@@ -128,13 +128,15 @@ def _fit(
 
 
 def _how_to_go_on(folder: Path, resumes: bool) -> str:
-    if not is_one_of_many():
-        same = f"the same command and {typed('hydra.run.dir', folder)} resume=true"
-        return f"What was trained is kept; go on with {same}"
-    same = f"the same command and {typed('hydra.sweep.dir', HydraConfig.get().sweep.dir)}"
-    if resumes:
-        return f"What was trained is kept; go on with {same}"
-    return f"{same[0].upper()}{same[1:]} trains this one anew"
+    where = typed("hydra.run.dir", folder)
+    if is_one_of_many():
+        hydra = HydraConfig.get()
+        where = typed("hydra.sweep.dir", hydra.sweep.dir)
+        if "BayesFTSweeper" in hydra.sweeper._target_:
+            # A trial that was not finished gets a new folder.
+            return f"The same command and {where} trains this one anew"
+    resume = "" if resumes and is_one_of_many() else " resume=true"
+    return f"What was trained is kept; go on with the same command and {where}{resume}"
 
 
 @contextlib.contextmanager

@@ -45,6 +45,9 @@ class LogNoisyImprovement(AcquisitionFunction):
     has come. x is then compared with what the tried rows would be worth at x's own
     progress, not with what they were worth when they were measured.
 
+    Trials that began from scratch and warm ones are compared as if all were warm: what is
+    expected is what better rates gain, and not what the kind of a training does (see `step`).
+
     Everything that does not depend on x is computed once: a climb costs little
     more than the kernel.
 

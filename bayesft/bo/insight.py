@@ -43,7 +43,9 @@ class Influence:
         importance: length scales between the two values of the dimension that lie
             furthest apart, 1/l for a number. Near 0 the value is flat or straight
             along it; at 2 it can rise and fall again.
-        interval: of 95 % for the importance, or None if unknown.
+        interval: for the importance, or None if unknown. It would hold it in 95 % of fits if
+            the kernel and the prior were the truth; where they are not it is often too narrow,
+            and length scales of two kernels are not the same quantity.
         effect: the slice's highest mean minus its lowest, in units of the value.
             The highest of many is also the luckiest: less than twice `effect_sd`
             is nothing.

@@ -35,7 +35,8 @@ class DriftingWeights:
     other, on a GPU at one to which the others are copied. A large one, of more than `LARGE`
     numbers, is *streamed*: the codes come in windows, anew for each sigma, and what
     drifted goes straight to where the network looks. So there are the clean weights, the
-    drifted ones, and little else. The numbers are the same either way.
+    drifted ones, and little else, if the drift is elementwise; another is given whole
+    layers. The numbers are the same either way.
 
     Example:
         >>> with DriftingWeights(model, LogNormalDrift()) as weights:

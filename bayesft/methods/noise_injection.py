@@ -15,7 +15,8 @@ class NoiseInjection(ERM):
 
     .. math:: \min_w \; E_z \, L(\text{drift}(w, z, \sigma_t))
 
-    with one draw z per step, and the gradient of this very loss: for log-normal drift the
+    with one draw z per step, and the gradient of this very loss (what a drift takes as given, as
+    `PCMDrift` its errors' sizes, left out): for log-normal drift the
     gradient at the drifted weight times the weight's factor. Chip number k is drawn in step
     k, so a resumed training goes on with the chips that it would have met.
 

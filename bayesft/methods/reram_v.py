@@ -22,7 +22,8 @@ class ReRAMV(OneChip):
     .. math:: \sum_{o,i} |W_{oi}| \, |f_{o \pi(i)} - 1|
 
     is as small as it can be, where f are the factors of the chip's cells: large weights
-    stay off bad cells. Then the network is trained on as the chip has it. At the
+    stay off bad cells (of a drift that does not multiply, what it makes of weights of 1: a
+    heuristic there). Then the network is trained on as the chip has it. At the
     start of each epoch the entries that vary most, :math:`|W (f - 1)|`, are halved and
     frozen, as long as the accuracy on the chip (validation images) grows.
 

@@ -29,7 +29,7 @@ def insight_lines(insight: Insight, *, most: int = 12) -> list[str]:
     lines = [
         f"The fit: {insight.verdict}. Left-out trials: rank correlation "
         f"{fit.rank_correlation:.2f}, R² {fit.r2:.2f}, {100 * fit.within:.0f} % within 95 %",
-        f"{'':{width}}  importance (95 %)       effect on the value",
+        f"{'':{width}}  importance (roughly)    effect on the value",
     ]
     for influence in shown:
         effect = f"{short_number(influence.effect)} ± {short_number(influence.effect_sd)}"
@@ -83,7 +83,7 @@ def draw_insight(
     _draw_predictions(panels[-1], insight)
     for panel in panels[count - 1 : -1]:
         panel.set_visible(False)
-    title = title or f"Importance (95 %), and slices through trial {insight.best.number}"
+    title = title or f"Importance (roughly), and slices through trial {insight.best.number}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     colour = "0.3" if insight.doubt is None else _VERMILLION
     verdict = f"The fit: {insight.verdict}."

@@ -125,3 +125,9 @@ def test_a_search_while_training_joins_the_callbacks_that_there_are(tmp_path):
     assert set(cfg.callbacks) - set(plain) == {"dropout_search"}
     inside = cfg.callbacks.dropout_search
     assert (inside.draws, inside.images_per_draw) == (10, 32)
+
+
+def test_one_backend_is_for_every_measuring(tmp_path):
+    cfg = composed(tmp_path, "experiment=alternating", "evaluation.backend=vmap")
+    assert cfg.callbacks.dropout_search.backend == "vmap"
+    assert cfg.callbacks.drift_evaluation.backend == "vmap"

@@ -225,15 +225,35 @@ def mine(width: int) -> torch.nn.Module:
     )
 
 
-def test_ctrl_c_ends_with_the_status_of_an_interrupt(tmp_path):
+@pytest.mark.parametrize(
+    ("start", "advice"),
+    [
+        (
+            ["train.py", "hydra.run.dir="],
+            "kept; go on with the same command and hydra.run.dir={} resume=true",
+        ),
+        (
+            ["train.py", "-m", "seed=0,1", "hydra.sweep.dir="],
+            "kept; go on with the same command and hydra.sweep.dir={} resume=true",
+        ),
+        (
+            ["train.py", "-m", "seed=0,1", "resume=true", "hydra.sweep.dir="],
+            "kept; go on with the same command and hydra.sweep.dir={}\n",
+        ),
+        (
+            ["search.py", "-m", "hydra/sweeper=bayesft", "hydra.sweep.dir="],
+            "The same command and hydra.sweep.dir={} trains this one anew",
+        ),
+    ],
+)
+def test_ctrl_c_ends_with_the_status_of_an_interrupt_and_says_how_to_go_on(tmp_path, start, advice):
     folder = tmp_path / "run"
-    command = [
-        sys.executable, "train.py", *SMALL, "trainer.max_epochs=10000", f"hydra.run.dir={folder}",
-    ]  # fmt: skip
+    command = [sys.executable, *start, *SMALL, "trainer.max_epochs=10000"]
+    command[len(start)] += str(folder)
     with interruptible(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + 120
-            while not (folder / "checkpoints" / "last.ckpt").exists():
+            while not list(folder.rglob("last.ckpt")):
                 assert process.poll() is None, process.stderr.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
@@ -243,6 +263,7 @@ def test_ctrl_c_ends_with_the_status_of_an_interrupt(tmp_path):
             process.kill()
     assert process.returncode == 130
     assert "Traceback" not in errors
-    assert read_state(folder / "checkpoints" / "last.ckpt")
-    [log] = folder.glob("*.log")
-    assert f"go on with the same command and hydra.run.dir={folder} resume=true" in log.read_text()
+    [last] = folder.rglob("last.ckpt")
+    assert read_state(last)
+    logs = [path.read_text() for path in folder.rglob("*.log")]
+    assert any(advice.format(folder) in text for text in logs)

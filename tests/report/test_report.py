@@ -139,7 +139,7 @@ def test_a_figure_has_a_panel_for_each_dimension_and_one_for_the_fit(tmp_path, s
     text = (tmp_path / "i.svg").read_text()
     shown = [line for line in text.splitlines() if line.strip().startswith("<!--")]
     assert sum("1 (0.5 to 2)" in line for line in text.splitlines()) == sites + 2
-    assert any("Importance (95 %), and slices through trial 3" in line for line in shown)
+    assert any("Importance (roughly), and slices through trial 3" in line for line in shown)
     assert all(f"layer{i}.conv1" in text for i in range(sites))
     for word in ("lr", "True", "accuracy", "rank correlation 1.00", "observed"):
         assert word in text
