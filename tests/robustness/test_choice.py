@@ -41,7 +41,7 @@ def kinds(monkeypatch):
     monkeypatch.setattr(choice, "BACKENDS", {"in_place": one, "vmap": many})
     monkeypatch.setattr(choice, "InPlace", one)
     monkeypatch.setattr(choice, "_wait_for", lambda device: None)
-    monkeypatch.setattr(choice, "_sees_the_drift", lambda backend, weights, probe: True)
+    monkeypatch.setattr(choice, "_sees_the_drift", lambda *given: True)
     monkeypatch.setattr(choice.time, "perf_counter", lambda: Timed.now[0])
     return SimpleNamespace(one=one, many=many)
 
