@@ -117,8 +117,11 @@ def build_data(cfg: DictConfig) -> pl.LightningDataModule:
     Raises:
         SettingError: it is none, or lacks a loader that a run comes to ask for.
     """
-    settings = OmegaConf.to_container(cfg.data, resolve=True)
-    data = make(OmegaConf.create({key: settings[key] for key in _taken_by(settings)}))
+    config = cfg.data
+    if unwanted := _not_taken(config):
+        settings = OmegaConf.to_container(config, resolve=True)
+        config = OmegaConf.create({k: v for k, v in settings.items() if k not in unwanted})
+    data = make(config)
     name = type(data).__name__
     if not isinstance(data, pl.LightningDataModule):
         raise SettingError(
@@ -134,16 +137,16 @@ def build_data(cfg: DictConfig) -> pl.LightningDataModule:
     return data
 
 
-def _taken_by(settings: dict[str, Any]) -> list[str]:
-    """Return the keys of the data set's config without those that its class does not take."""
+def _not_taken(data: DictConfig) -> set[str]:
+    """Return which keys of the data set's config are for the networks alone."""
     try:
-        parameters = signature(resolve_name(settings["_target_"])).parameters
+        parameters = signature(resolve_name(data._target_)).parameters
     except Exception:
         # Making it tells what is wrong.
-        return [*settings]
+        return set()
     if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
-        return [*settings]
-    return [key for key in settings if key in parameters or key not in _READ]
+        return set()
+    return {key for key in _READ if key in data and key not in parameters}
 
 
 def build_drift(cfg: DictConfig) -> Drift:
