@@ -1,7 +1,7 @@
 """How much better than the best trial a row may be, when no trial's value is known exactly."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -109,11 +109,8 @@ class LogNoisyImprovement(AcquisitionFunction):
         just keeps to a limit is not thought to miss it.
         """
         most = inputs.new_zeros(len(inputs))
-        for slack in self.slacks:
-            belief = slack.gp.posterior(inputs)
-            std = belief.variance.flatten().clamp_min(1e-14).sqrt()
-            by = (_limit(slack) - belief.mean.flatten()) / std - 2
-            most = torch.maximum(most, by.clamp_min(0.0))
+        for margin in self._margins(inputs):
+            most = torch.maximum(most, (-margin - 2).clamp_min(0.0))
         return most
 
     @t_batch_mode_transform(expected_q=1)
@@ -126,12 +123,16 @@ class LogNoisyImprovement(AcquisitionFunction):
         std = (self.variance - explained.square().sum(0)).clamp_min(1e-14).sqrt().unsqueeze(-1)
         log_improvement = _log_normal_excess((mean - self.best) / std) + std.log()
         result = log_improvement.logsumexp(dim=-1) - math.log(SAMPLES)
-        for slack in self.slacks:
-            belief = slack.gp.posterior(X)
-            mean, variance = belief.mean.flatten(), belief.variance.flatten()
-            std = variance.clamp_min(1e-14).sqrt()
-            result = result + torch.special.log_ndtr((mean - _limit(slack)) / std)
+        for margin in self._margins(X):
+            result = result + torch.special.log_ndtr(margin)
         return result
+
+    def _margins(self, inputs: Tensor) -> Iterator[Tensor]:
+        """Yield by how much rows keep to each limit, in standard deviations of what is believed."""
+        for slack in self.slacks:
+            belief = slack.gp.posterior(inputs)
+            std = belief.variance.flatten().clamp_min(1e-14).sqrt()
+            yield (belief.mean.flatten() - _limit(slack)) / std
 
 
 def at_progress(rows: Tensor, progress: float | None) -> Tensor:

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from bayesft.bo import isolation  # noqa: F401  (first: quietens the imports below)
 from bayesft.bo.improvement import LogNoisyImprovement, at_progress
 from bayesft.bo.space import Space
 
