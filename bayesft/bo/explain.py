@@ -1,11 +1,6 @@
-"""From a fitted Gaussian process to what it says about the dimensions.
+"""From a fitted Gaussian process to what it says about the dimensions."""
 
-n     number of trials that it was fitted to
-d     columns of a row
-"""
-
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -13,16 +8,10 @@ from torch import Tensor
 
 from bayesft.bo.dimension import Categorical, Dimension, Integer
 from bayesft.bo.errors import InsightError, SurrogateError
+from bayesft.bo.importance import total_indices
 from bayesft.bo.insight import Calibration, Influence, Insight, Slice
-from bayesft.bo.kernels import SHORTEST_LENGTH_SCALE
 from bayesft.bo.space import Space
-from bayesft.bo.surrogate import (
-    FIT_ERRORS,
-    SMALLEST_LEARNT_VARIANCE,
-    Surrogate,
-    length_scales,
-    posterior,
-)
+from bayesft.bo.surrogate import FIT_ERRORS, Surrogate, marginal, posterior
 from bayesft.bo.trend import trend_of
 from bayesft.bo.trial import Trial
 
@@ -31,7 +20,13 @@ POINTS = 33
 
 
 def explain(
-    surrogate: Surrogate, space: Space, trials: Sequence[Trial], best: Trial, *, sign: float
+    surrogate: Surrogate,
+    space: Space,
+    trials: Sequence[Trial],
+    best: Trial,
+    *,
+    sign: float,
+    seed: int,
 ) -> Insight:
     """Say what the Gaussian process has learnt.
 
@@ -42,6 +37,7 @@ def explain(
             prediction with the value that they were given, and are not predicted.
         best: the trial that the slices run through.
         sign: -1 if the value is minimised, else 1.
+        seed: of the functions that importance is taken from.
 
     Raises:
         InsightError: the finished trials all have the same value.
@@ -52,9 +48,9 @@ def explain(
     if max(values) - min(values) <= 1e-12 * max(map(abs, values)):
         raise InsightError(f"all {len(values)} finished trials have the same value, {values[0]:g}")
     try:
-        covariance = log_length_scale_covariance(surrogate)
         means, sds, residuals = leave_one_out(surrogate)
-        influences = _influences(surrogate, space, best, covariance, sign)
+        indices = total_indices(surrogate, space, best, seed)
+        influences = _influences(surrogate, space, best, indices, sign)
     except FIT_ERRORS as error:
         raise SurrogateError(f"The Gaussian process could not be read: {error}") from error
     kept = [index for index, trial in enumerate(trials) if trial.state == "finished"]
@@ -95,53 +91,12 @@ def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor]:
         where both are normal: on the warped scale, if there is one.
     """
     with torch.no_grad():
-        mean, covariance, targets = _marginal(surrogate)
+        mean, covariance, targets = marginal(surrogate)
         precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
         variances = 1 / precision.diagonal()
         predicted = targets - precision @ (targets - mean) * variances
         stds = variances.sqrt()
         return *surrogate.units.summary(predicted, stds), (targets - predicted) / stds
-
-
-def log_length_scale_covariance(surrogate: Surrogate) -> Tensor | None:
-    """Return the d x d covariance of the log length scales in their posterior, or None.
-
-    Laplace's approximation: the inverse of the negative Hessian of the log
-    marginal likelihood with its priors, at the maximum that `fit` has found, in
-    what is fitted: the logs of the length scales, of the kernel's variance and of
-    the learnt noise, each over its bound, and the mean. All but the first are
-    integrated out by taking the block of the inverse. A column that the trials say nothing
-    about has its variance under the prior, given the other columns. Noise that is fitted to
-    nothing is left at that, and a warp and a step as they are.
-
-    None if there is no such maximum: a length scale is at its bound, or the
-    Hessian is not negative definite.
-    """
-    gp = surrogate.gp
-    kernel = gp.covar_module.base_kernel
-    scales = kernel.lengthscale.detach().flatten()
-    if (scales <= 1.001 * SHORTEST_LENGTH_SCALE).any():
-        return None
-    parameters = [
-        kernel.raw_lengthscale,
-        gp.covar_module.raw_outputscale,
-        gp.mean_module.raw_constant,
-    ]
-    if (trend := trend_of(gp.covar_module)) is not None:
-        parameters += [trend.base_kernel.raw_lengthscale, trend.raw_outputscale]
-    if gp.likelihood.second_noise.item() > 1.1 * SMALLEST_LEARNT_VARIANCE:
-        parameters.append(gp.likelihood.second_noise_covar.raw_noise)
-    gradients = torch.autograd.grad(_log_posterior(surrogate), parameters, create_graph=True)
-    slopes = torch.cat([gradient.flatten() for gradient in gradients])
-    lines = [torch.autograd.grad(slope, parameters, retain_graph=True) for slope in slopes]
-    hessian = torch.stack([torch.cat([part.flatten() for part in line]) for line in lines])
-    factor, failed = torch.linalg.cholesky_ex(-(hessian + hessian.T) / 2)
-    if failed or not factor.isfinite().all():
-        return None
-    columns = scales.numel()
-    # From the log of what a length scale has over its bound to its own log.
-    slope = (scales - SHORTEST_LENGTH_SCALE) / scales
-    return torch.cholesky_inverse(factor)[:columns, :columns] * slope * slope.unsqueeze(-1)
 
 
 def slice_values(dimension: Dimension) -> list[object]:
@@ -154,37 +109,18 @@ def slice_values(dimension: Dimension) -> list[object]:
     return list(dict.fromkeys(values))
 
 
-def _marginal(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean and covariance of the noisy standardised values, and these values."""
-    gp = surrogate.gp
-    # GPyTorch's faster kernels for a single column cannot be differentiated twice; they are
-    # not used for rows that ask for a gradient.
-    rows = gp.train_inputs[0].detach().requires_grad_()
-    belief = gp.likelihood(gp.forward(rows), [rows])
-    return belief.mean, belief.covariance_matrix, gp.train_targets
-
-
-def _log_posterior(surrogate: Surrogate) -> Tensor:
-    """Return the log marginal likelihood plus the log priors, up to a constant."""
-    mean, covariance, targets = _marginal(surrogate)
-    factor = torch.linalg.cholesky(covariance)
-    whitened = torch.linalg.solve_triangular(factor, (targets - mean).unsqueeze(-1), upper=False)
-    total = -whitened.square().sum() / 2 - factor.diagonal().log().sum()
-    for _, module, prior, closure, _ in surrogate.gp.named_priors():
-        total = total + prior.log_prob(closure(module)).sum()
-    return total
-
-
 def _influences(
-    surrogate: Surrogate, space: Space, best: Trial, covariance: Tensor | None, sign: float
+    surrogate: Surrogate,
+    space: Space,
+    best: Trial,
+    indices: Mapping[str, Tensor],
+    sign: float,
 ) -> tuple[Influence, ...]:
-    scales = torch.tensor(length_scales(surrogate))
     centre = torch.tensor(space.encode(best.params))
     level = surrogate.step * best.is_from_scratch
-    influences, start = [], 0
-    for name, dimension in space.dimensions.items():
-        columns = slice(start, start + dimension.width)
-        start += dimension.width
+    influences = []
+    for name, columns in space.columns().items():
+        dimension = space.dimensions[name]
         if not dimension.width:
             continue
         values = slice_values(dimension)
@@ -192,13 +128,12 @@ def _influences(
         rows[:, columns] = torch.tensor([dimension.encode(value) for value in values])
         means, sds = posterior(surrogate, rows)
         top, bottom = int(means.argmax()), int(means.argmin())
-        block = None if covariance is None else covariance[columns, columns]
-        importance, interval = _importance(dimension, scales[columns], block)
+        low, importance, high = indices[name].quantile(torch.tensor([0.025, 0.5, 0.975])).tolist()
         influences.append(
             Influence(
                 name,
                 importance,
-                interval,
+                (low, high),
                 effect=(means[top] - means[bottom]).item(),
                 effect_sd=_sd_of_difference(surrogate, rows[[top, bottom]]),
                 slice=Slice(
@@ -210,26 +145,6 @@ def _influences(
             )
         )
     return tuple(sorted(influences, key=lambda influence: -influence.importance))
-
-
-def _importance(
-    dimension: Dimension, scales: Tensor, covariance: Tensor | None
-) -> tuple[float, tuple[float, float] | None]:
-    """Return the length scales between the ends of a dimension, with 95 %.
-
-    That is 1/l for a number. Two of several choices differ in two columns: those
-    with the shortest length scales. The interval is normal in the log, to first
-    order in the columns' logs (the delta method).
-    """
-    apart = scales.topk(min(2, len(scales)), largest=False)
-    terms = apart.values.square().reciprocal()
-    importance = terms.sum().sqrt().item()
-    if covariance is None:
-        return importance, None
-    weights = torch.zeros(len(scales))
-    weights[apart.indices] = terms / terms.sum()
-    factor = math.exp(1.96 * (weights @ covariance @ weights).sqrt().item())
-    return importance, (importance / factor, importance * factor)
 
 
 def _scale(dimension: Dimension) -> Literal["linear", "log", "choices"]:

@@ -40,12 +40,12 @@ class Influence:
 
     Args:
         name: of the dimension.
-        importance: length scales between the two values of the dimension that lie
-            furthest apart, 1/l for a number. Near 0 the value is flat or straight
-            along it; at 2 it can rise and fall again.
-        interval: for the importance, or None if unknown. It would hold it in 95 % of fits if
-            the kernel and the prior were the truth; where they are not it is often too narrow,
-            and length scales of two kernels are not the same quantity.
+        importance: Sobol's total index: the share of the objective's variance over the whole
+            space that is left when all other dimensions are known; see `sensitivity`. 0 if
+            the objective does not depend on it, 1 if on nothing else. They add up to more
+            than 1 where dimensions act together. It is the median of the functions that the
+            trials leave possible.
+        interval: which holds it for 95 % of these.
         effect: the slice's highest mean minus its lowest, in units of the value.
             The highest of many is also the luckiest: less than twice `effect_sd`
             is nothing.
@@ -55,7 +55,7 @@ class Influence:
 
     name: str
     importance: float
-    interval: tuple[float, float] | None
+    interval: tuple[float, float]
     effect: float
     effect_sd: float
     slice: Slice

@@ -80,6 +80,19 @@ def radial(kernel: Kernel, squares: Tensor) -> Tensor:
     return (1 + r + r.square() / 3) * torch.exp(-r)
 
 
+def frequencies(kernel: Kernel, count: int, generator: torch.Generator) -> Tensor:
+    """Return `count` draws of the spectral density of a kernel that is made here, count x d.
+
+    The mean of cos(w (x - x')) over frequencies w is k(x, x') (Bochner's theorem). That of an
+    RBF is normal, that of Matern-5/2 Student's t with 5 degrees of freedom.
+    """
+    normal = torch.randn(count, kernel.ard_num_dims, generator=generator)
+    if not isinstance(kernel, RBFKernel):
+        squares = torch.randn(count, 5, generator=generator).square().sum(dim=1, keepdim=True)
+        normal = normal * (5 / squares).sqrt()
+    return normal / kernel.lengthscale.detach()
+
+
 def scaled(kernel: Kernel, prior: tuple[float, float] = VARIANCE) -> ScaleKernel:
     """Return s k, with a log-normal prior of the variance s."""
     return ScaleKernel(kernel, **variance_settings(prior))

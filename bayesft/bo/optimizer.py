@@ -247,13 +247,14 @@ class Optimizer:
             raise InsightError(f"{finished} finished trials, at least {least} are needed")
         surrogate = self._belief.fitted(self._ended())[0]
         best = self.best()
-        with isolated(derive_seed(self.seed, "insight")):
+        seed = derive_seed(self.seed, "insight")
+        with isolated(seed):
             seen = self._belief.winsorized(self._ended())
             ended = [self._belief.on_surface(trial) for trial in seen]
             # Slices of a surface that changes are through the present.
             now = max(trial.progress for trial in self.trials) if self.changing else None
             best = self._belief.on_surface(best, now)
-            return explain(surrogate, self._belief.surface, ended, best, sign=self._sign)
+            return explain(surrogate, self._belief.surface, ended, best, sign=self._sign, seed=seed)
 
     @property
     def _sign(self) -> float:

@@ -74,6 +74,14 @@ class Space:
             for _ in range(dimension.width)
         ]
 
+    def columns(self) -> dict[str, slice]:
+        """Return which columns of a row are whose; those of a single choice are none."""
+        found, start = {}, 0
+        for name, dimension in self.dimensions.items():
+            found[name] = slice(start, start + dimension.width)
+            start += dimension.width
+        return found
+
     def neighbours(self, row: Sequence[float]) -> list[list[float]]:
         """Return the rows of the points that differ in one integer or choice."""
         point = self.decode(row)
@@ -107,11 +115,10 @@ class Space:
         """
         if len(row) != self.width:
             raise SpaceError(f"Expected a row of {self.width} numbers, but got {len(row)}.")
-        params, start = {}, 0
-        for name, dimension in self.dimensions.items():
-            params[name] = dimension.decode(row[start : start + dimension.width])
-            start += dimension.width
-        return params
+        return {
+            name: self.dimensions[name].decode(row[columns])
+            for name, columns in self.columns().items()
+        }
 
     def round_row(self, row: Sequence[float]) -> list[float]:
         """Return the nearest row that stands for a point."""

@@ -262,6 +262,14 @@ def posterior(surrogate: Surrogate, rows: Tensor) -> tuple[Tensor, Tensor]:
     return surrogate.units.summary(mean, variance.sqrt())
 
 
-def length_scales(surrogate: Surrogate) -> list[float]:
-    """Return the d length scales, in widths of the cube: short ones matter most."""
-    return surrogate.gp.covar_module.base_kernel.lengthscale.detach().flatten().tolist()
+def marginal(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and covariance of the noisy standardised values, and these values.
+
+    They can be differentiated twice by the hyperparameters.
+    """
+    gp = surrogate.gp
+    # GPyTorch's faster kernels for a single column cannot be differentiated twice; they are
+    # not used for rows that ask for a gradient.
+    rows = gp.train_inputs[0].detach().requires_grad_()
+    belief = gp.likelihood(gp.forward(rows), [rows])
+    return belief.mean, belief.covariance_matrix, gp.train_targets

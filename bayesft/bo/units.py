@@ -54,13 +54,19 @@ class Units:
 
     def restore(self, standard: Tensor) -> Tensor:
         """Return the values of standardised ones."""
-        return self.centre + self.scale * self._unwarp(standard)
+        return self.centre + self.scale * self.unwarped(standard)
+
+    def unwarped(self, standard: Tensor) -> Tensor:
+        """Return the values less `centre`, over `scale`."""
+        if self.power == 1:
+            return standard
+        return unwarp(self.middle + self.spread * standard, self.power)
 
     def slope(self, standard: Tensor) -> Tensor:
         """Return how much a value changes with its standardised one."""
         if self.power == 1:
             return torch.full_like(standard, self.scale)
-        return self.scale * self.spread / self._warp(self._unwarp(standard))[1]
+        return self.scale * self.spread / self._warp(self.unwarped(standard))[1]
 
     def summary(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         """Return the median, and half the width of the middle 68 %, of normal beliefs.
@@ -69,13 +75,8 @@ class Units:
         """
         if self.power == 1:
             return self.restore(mean), self.scale * std
-        low, high = self._unwarp(mean - std), self._unwarp(mean + std)
+        low, high = self.unwarped(mean - std), self.unwarped(mean + std)
         return self.restore(mean), self.scale * (high - low) / 2
 
     def _warp(self, z: Tensor) -> tuple[Tensor, Tensor]:
         return warp(z, torch.tensor(self.power).to(z))
-
-    def _unwarp(self, standard: Tensor) -> Tensor:
-        if self.power == 1:
-            return standard
-        return unwarp(self.middle + self.spread * standard, self.power)

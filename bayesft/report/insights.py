@@ -29,11 +29,11 @@ def insight_lines(insight: Insight, *, most: int = 12) -> list[str]:
     lines = [
         f"The fit: {insight.verdict}. Left-out trials: rank correlation "
         f"{fit.rank_correlation:.2f}, R² {fit.r2:.2f}, {100 * fit.within:.0f} % within 95 %",
-        f"{'':{width}}  importance (roughly)    effect on the value",
+        f"{'':{width}}  importance            effect on the value",
     ]
     for influence in shown:
         effect = f"{short_number(influence.effect)} ± {short_number(influence.effect_sd)}"
-        lines.append(f"{influence.name:{width}}  {_importance(influence):<22}  {effect}")
+        lines.append(f"{influence.name:{width}}  {_importance(influence):<20}  {effect}")
     if len(insight.influences) > most:
         lines.append(f"and {len(insight.influences) - most} that matter less")
     if insight.step:
@@ -83,7 +83,7 @@ def draw_insight(
     _draw_predictions(panels[-1], insight)
     for panel in panels[count - 1 : -1]:
         panel.set_visible(False)
-    title = title or f"Importance (roughly), and slices through trial {insight.best.number}"
+    title = title or f"Importance, and slices through trial {insight.best.number}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     colour = "0.3" if insight.doubt is None else _VERMILLION
     verdict = f"The fit: {insight.verdict}."
@@ -104,10 +104,8 @@ def _end_of(name: str, limit: int = 26) -> str:
 
 
 def _importance(influence: Influence) -> str:
-    if influence.interval is None:
-        return f"{influence.importance:.2g} (unknown)"
-    low, high = influence.interval
-    return f"{influence.importance:.2g} ({low:.2g} to {high:.2g})"
+    low, high = (100 * share for share in influence.interval)
+    return f"{100 * influence.importance:.0f} % ({low:.0f} to {high:.0f} %)"
 
 
 def _limits(insight: Insight) -> tuple[float, float]:

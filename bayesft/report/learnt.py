@@ -44,7 +44,7 @@ def look(optimizer: Optimizer) -> tuple[Insight | None, dict[str, Any]]:
         "dimensions": {
             influence.name: {
                 "importance": influence.importance,
-                "interval": influence.interval and list(influence.interval),
+                "interval": list(influence.interval),
                 "effect": influence.effect,
                 "effect_sd": influence.effect_sd,
             }

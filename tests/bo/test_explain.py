@@ -8,12 +8,9 @@ import torch
 
 from bayesft.bo import belief
 from bayesft.bo.errors import InsightError, SurrogateError
-from bayesft.bo.explain import log_length_scale_covariance
-from bayesft.bo.isolation import isolated
-from bayesft.bo.kernels import SHORTEST_LENGTH_SCALE, matern, rbf
 from bayesft.bo.space import Categorical, Integer, Real, Space
-from bayesft.bo.surrogate import fit, length_scales, posterior
-from tests.helpers.surrogates import cube, noisy_fit, told
+from bayesft.bo.surrogate import posterior
+from tests.helpers.surrogates import cube, told
 
 MIXED = Space({
     "rate": Real(0, 0.8), "lr": Real(1e-4, 1, log=True), "depth": Integer(1, 4),
@@ -53,15 +50,7 @@ def test_choices_count_as_one_dimension_and_one_choice_as_none(mixed):
     assert insight.parameters == 11
     for influence in insight.influences:
         low, high = influence.interval
-        assert low < influence.importance < high
-
-
-def test_the_importance_of_a_number_is_the_inverse_length_scale(mixed):
-    scales = length_scales(mixed._belief.fitted(mixed._ended())[0])
-    found = {i.name: i.importance for i in mixed.insight().influences}
-    assert found["rate"] == pytest.approx(1 / scales[0])
-    two = sorted(1 / scale**2 for scale in scales[3:6])[1:]
-    assert found["act"] == pytest.approx(math.sqrt(sum(two)))
+        assert 0 <= low < influence.importance < high <= 1
 
 
 def test_slices_are_the_posterior_through_the_best_point_in_the_users_units(mixed):
@@ -101,86 +90,6 @@ def test_minimising_is_maximising_the_negative():
         assert a.slice.means == tuple(-mean for mean in b.slice.means)
     assert up.calibration.predicted == tuple(-mean for mean in down.calibration.predicted)
     assert up.calibration.residuals == tuple(-z for z in down.calibration.residuals)
-
-
-@pytest.mark.parametrize("d", [1, 3])
-@pytest.mark.parametrize("family", [matern, rbf])
-def test_the_hessian_is_that_of_the_fitted_likelihood(d, family, monkeypatch):
-    """Against second differences of what the fit maximises, along each log length scale."""
-    from gpytorch.mlls import ExactMarginalLogLikelihood
-
-    monkeypatch.setattr("bayesft.bo.surrogate.matern", family)
-    with isolated(0):
-        surrogate = noisy_fit(d=d)
-        covariance = log_length_scale_covariance(surrogate)
-        gp = surrogate.gp.train()
-        mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
-        kernel = gp.covar_module.base_kernel
-        scales = kernel.lengthscale.detach().flatten()
-        # All are fitted as logarithms of what they have over their bounds, but the mean.
-        parameters = [
-            kernel.raw_lengthscale,
-            gp.covar_module.raw_outputscale,
-            gp.likelihood.second_noise_covar.raw_noise,
-            gp.mean_module.raw_constant,
-        ]
-        start = torch.cat([p.detach().flatten() for p in parameters])
-
-        def value(point):
-            with torch.no_grad():
-                for parameter, part in zip(parameters, point.split([d, 1, 1, 1]), strict=True):
-                    parameter.copy_(part.reshape(parameter.shape))
-                output = gp(*gp.train_inputs)
-                return 14 * mll(output, gp.train_targets, gp.train_inputs).item()
-
-        step = 1e-3 * torch.eye(d + 3)
-        hessian = torch.tensor([
-            [
-                (value(start + a + b) - value(start + a - b) - value(start - a + b)
-                 + value(start - a - b)) / 4e-6
-                for b in step
-            ]
-            for a in step
-        ])  # fmt: skip
-    slope = (scales - SHORTEST_LENGTH_SCALE) / scales
-    expected = torch.linalg.inv(-hessian)[:d, :d] * slope * slope.unsqueeze(-1)
-    torch.testing.assert_close(covariance, expected, rtol=1e-2, atol=1e-3)
-
-
-def test_where_the_trials_say_nothing_the_interval_is_what_the_prior_makes_of_the_others():
-    """The logs have variance 3 and share 2: given the first, the second has 3 - 2^2 / 3."""
-    luck = torch.Generator().manual_seed(0)
-    rows = torch.rand(12, 2, generator=luck, dtype=torch.float64)
-    rows[:, 1] = 0.5
-    surrogate = fit(rows, torch.sin(4 * rows[:, 0]), torch.full((12,), 0.05, dtype=torch.float64))
-    with isolated(0):
-        covariance = log_length_scale_covariance(surrogate)
-    expected = 5 / 3 + (2 / 3) ** 2 * covariance[0, 0].item()
-    assert covariance[1, 1].item() == pytest.approx(expected, rel=1e-3)
-    assert covariance[0, 0] < 0.3
-
-
-def test_an_interval_that_is_not_known_is_none(monkeypatch, mixed):
-    monkeypatch.setattr(
-        "bayesft.bo.explain._log_posterior",
-        # The kernel's variance has a curvature of the wrong sign.
-        lambda surrogate: (
-            surrogate.gp.covar_module.raw_outputscale.square()
-            - surrogate.gp.likelihood.second_noise_covar.raw_noise.square().sum()
-            - surrogate.gp.covar_module.base_kernel.raw_lengthscale.square().sum()
-            - surrogate.gp.mean_module.raw_constant.square()
-        ),
-    )
-    assert [i.interval for i in mixed.insight().influences] == [None] * 5
-
-
-def test_a_length_scale_at_its_bound_has_no_interval():
-    surrogate = noisy_fit()
-    with isolated(0), torch.no_grad():
-        # The log of what it has over its bound.
-        surrogate.gp.covar_module.base_kernel.raw_lengthscale[0, 1] = -30.0
-    with isolated(0):
-        assert log_length_scale_covariance(surrogate) is None
 
 
 @pytest.mark.parametrize(

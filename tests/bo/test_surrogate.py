@@ -8,8 +8,9 @@ from bayesft.bo import surrogate as module
 from bayesft.bo.errors import SurrogateError
 from bayesft.bo.kernels import matern, rbf
 from bayesft.bo.likelihood import loss_and_gradient
-from bayesft.bo.surrogate import FIT_ERRORS, fit, length_scales, posterior
+from bayesft.bo.surrogate import FIT_ERRORS, fit, posterior
 from tests.helpers.rows import sobol
+from tests.helpers.surrogates import length_scales
 
 NAN = math.nan
 

@@ -25,6 +25,11 @@ def cube(d):
     return Space({f"x{i}": Real(0, 1) for i in range(d)})
 
 
+def length_scales(surrogate):
+    """Return the d length scales, in widths of the cube: short ones matter most."""
+    return surrogate.gp.covar_module.base_kernel.lengthscale.detach().flatten().tolist()
+
+
 def noisy_fit(n=14, d=3):
     luck = torch.Generator().manual_seed(0)
     rows = torch.rand(n, d, generator=luck, dtype=torch.float64)
