@@ -27,6 +27,9 @@ from bayesft.bo.space import Space
 from bayesft.bo.surrogate import FIT_ERRORS
 from bayesft.bo.trial import Trial
 
+# Of posterior means; those of one point in two trials differ by it.
+ROUNDING = 1e-9
+
 
 class Optimizer:
     """Bayesian optimisation of a noisy value over a space.
@@ -219,7 +222,11 @@ class Optimizer:
                     scores = self._belief.worth(candidates, self._ended(), progress).tolist()
                 except (*FIT_ERRORS, SurrogateError) as error:
                     _warn(f"The best trial is the one with the best value: {error}")
-        return candidates[scores.index(max(scores))]
+        top = max(scores)
+        rounding = ROUNDING * max(top - min(scores), abs(top))
+        return next(
+            c for c, score in zip(candidates, scores, strict=True) if score >= top - rounding
+        )
 
     def nearest(self, params: Mapping[str, Any]) -> Trial | None:
         """Return the finished trial whose row is nearest to a point's; None if there is none."""

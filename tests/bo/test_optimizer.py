@@ -227,6 +227,19 @@ def test_ties_go_to_the_lowest_number():
     assert Optimizer(LINE, trials=trials).best().number == 1
 
 
+# Those of 60 where rounding may prefer the second.
+@pytest.mark.parametrize("seed", [20, 37, 46, 58])
+def test_of_two_trials_of_one_point_the_first_is_the_best(seed):
+    """Their posterior means differ by rounding alone, whichever of them had more luck."""
+    luck = random.Random(seed)
+    points = [{"x": luck.random(), "y": luck.random()} for _ in range(5)] * 2
+    trials = [
+        Trial(n, point, "finished", _hill(**point) + luck.gauss(0, 0.05), 0.05)
+        for n, point in enumerate(points)
+    ]
+    assert Optimizer(PLANE, trials=trials).best().number < 5
+
+
 def test_minimising_mirrors_maximising():
     up = _searched(PLANE, _hill, 7, n_initial=4)
     assert up.expected_improvement() is not None

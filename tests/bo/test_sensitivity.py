@@ -60,7 +60,7 @@ def test_a_logarithmic_interval_is_even_in_the_logarithm():
     space = Space({"lr": Real(1e-4, 1, log=True), "rate": Real(0, 4)})
     found = indices(space, lambda lr, rate: math.log10(lr) + rate)
     assert found == pytest.approx({"lr": 0.5, "rate": 0.5}, abs=0.01)
-    # As a number it is nearly always near 0: .0276 of the variance of a rate's.
+    # As a number it is nearly always near 0.
     found = indices(space, lambda lr, rate: lr + rate, turns=range(4))
     spread = (1 - 1e-8) / (2 * math.log(1e4)) - ((1 - 1e-4) / math.log(1e4)) ** 2
     assert found["lr"] == pytest.approx(spread / (spread + 16 / 12), abs=0.002)
