@@ -58,6 +58,8 @@ TABLE = [
     ),
     (["drift=stuck_at", "evaluation.test.sigmas=[2]"], "`sigma` to be from 0 to 1, but got 2"),
     (["drift=pcm", "drift.time=1"], r"`time` to be at least 20, but got 1.*drift.time=86400"),
+    (["drift=measured"], r"`drift.file` is not set.*drift.file=cells.csv.*`written` and `read`"),
+    (["drift=measured", "drift.file=no.csv"], r"no.csv cannot be read.*No such file"),
     (["drift=additive", "evaluation.sigmas=[-1]"], r"`sigma`.*-1.*layer's largest weight"),
     (["drift=stuck_at", "drift.stuck_off=2"], "`stuck_off` to be a number from 0 to 1.*2"),
     (["drift.target=conv"], r"`drift.target` to be one of all, crossbar, but got 'conv'"),

@@ -37,6 +37,10 @@ def test_every_option_can_be_made(tmp_path, monkeypatch, option, name):
         extra = [each for each in together if each.partition("=")[0] != group]
     if option == "data=folder":
         extra = [f"data.root='{write_images(tmp_path / 'images')}'"]
+    if option == "drift=measured":
+        cells = [f"{k / 50},{k / 50 + 0.01}" for k in range(1, 51)]
+        (tmp_path / "cells.csv").write_text("\n".join(["written,read", *cells]))
+        extra = [f"drift.file='{tmp_path / 'cells.csv'}'"]
     cfg = composed(tmp_path, option, *extra, name=name)
     check(cfg)
     build_data(cfg)
@@ -100,11 +104,12 @@ def test_a_drift_can_choose_the_strengths(tmp_path, name):
     assert sigmas("drift=stuck_at") == [0.02, 0.05, 0.1, 0.2]
     assert sigmas("drift=additive") == [0.05, 0.1, 0.2, 0.3]
     assert sigmas("drift=pcm") == [1, 2, 3, 4]
+    assert sigmas("drift=measured") == [0.5, 1, 1.5, 2]
     assert sigmas("drift=stuck_at", "experiment=compare", "contender=bayesft") == [
         0.02, 0.05, 0.1, 0.2,
     ]  # fmt: skip
     assert sigmas("drift=stuck_at", "evaluation.sigmas=[0.3]") == [0.3]
-    for drift in ("stuck_at", "additive", "pcm"):
+    for drift in ("stuck_at", "additive", "pcm", "measured"):
         for method in ("noise_injection", "reram_v"):
             cfg = composed(tmp_path, f"drift={drift}", f"method={method}", name=name)
             assert cfg.method.sigma in cfg.evaluation.sigmas

@@ -1,6 +1,6 @@
 """Every drift model keeps the contract. A new one is a class of two lines here."""
 
-from bayesft.drift import AdditiveDrift, LogNormalDrift, PCMDrift, StuckAtDrift
+from bayesft.drift import AdditiveDrift, LogNormalDrift, MeasuredDrift, PCMDrift, StuckAtDrift
 from tests.helpers.contracts import DriftContract
 
 
@@ -12,6 +12,12 @@ class TestLogNormal(DriftContract):
 class TestAdditive(DriftContract):
     def make(self, **settings):
         return AdditiveDrift(**settings)
+
+
+class TestMeasured(DriftContract):
+    def make(self, **settings):
+        written = [k / 100 for k in range(-50, 51)]
+        return MeasuredDrift(written, [w + 0.1 * w**2 - 0.01 for w in written], **settings)
 
 
 class TestPCM(DriftContract):

@@ -52,6 +52,13 @@ class DriftContract:
         assert torch.equal(self.make()(weight, normal, 0.7), first)
         assert torch.equal(torch.get_rng_state(), state)
 
+    @pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+    def test_a_weight_that_is_no_number_stops_nobody(self, wrong):
+        """So that a network that diverged has a score, the worst one."""
+        weight = torch.tensor([0.5, wrong, -0.2])
+        result = self.make()(weight, torch.tensor([0.3, -0.4, 1.0]), 0.5)
+        assert result.shape == weight.shape
+
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
     def test_into_given_memory_it_is_the_same(self, dtype):
         generator = torch.Generator().manual_seed(0)

@@ -1,0 +1,121 @@
+"""Cells as they were measured: what was written to them, and what was read."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bayesft.drift.base import Drift, check_sigma
+from bayesft.drift.cells import FARTHEST, ROWS, STEPS, cells_in, errors_of
+from bayesft.errors import SettingError
+
+# Weights that are computed at once: a layer takes many times its own memory.
+_BLOCK = 1 << 18
+
+_TIMES_MEASURED = (
+    "It is how many times the measured errors there are; try 1, or a list such as "
+    "evaluation.sigmas=[0.5,1,2]."
+)
+
+
+class MeasuredDrift(Drift):
+    r"""Every weight has an error that a measured cell of its size had.
+
+    .. math::
+        w' = w + \operatorname{sign}(w) \, \sigma \max |W| \, Q(\Phi(z), |w| / \max |W|)
+
+    Q(p, g) is the quantile p of the errors of cells that were written to the part g of the
+    largest conductance, :math:`(r - s) / \max s` for a cell that was written to s and read as
+    r. So at sigma 1 weights are as the cells were measured, however their errors are
+    distributed; at 2 errors are twice as large, at 0 there are none. How cells of about the
+    same conductance are taken together is in `cells.errors_of`. The largest conductance that
+    was written stands for :math:`\max |W|` of each parameter W. Gradients take the errors as
+    given.
+
+    Example:
+        >>> drift = MeasuredDrift([0.0] * 20 + [4.0] * 20, [0.0] * 20 + [3.0] * 20)
+        >>> drift(torch.tensor([8.0, -8.0, 0.0, 4.0]), torch.zeros(4), 1.0)
+        tensor([ 6., -6.,  0.,  3.])
+
+    Args:
+        written: what was written to n cells, at least 20, in any unit; negative values are
+            the weights of pairs of cells.
+        read: what was read from the same cells, in that unit.
+        target: see `Drift`.
+
+    Raises:
+        SettingError: these are no such numbers.
+    """
+
+    def __init__(
+        self,
+        written: Sequence[float] | Tensor,
+        read: Sequence[float] | Tensor,
+        *,
+        target: str = "all",
+    ) -> None:
+        super().__init__(target=target)
+        self.cells = len(written)
+        errors = errors_of(written, read)
+        self.quantiles, self.slope = errors.quantiles, errors.slope
+
+    @classmethod
+    def from_csv(
+        cls, file: str | os.PathLike[str] | None, *, target: str = "all"
+    ) -> "MeasuredDrift":
+        """Return the drift of the cells in a file: a row each, with columns `written` and `read`.
+
+        Raises:
+            SettingError: there is no such file, or it holds no such cells.
+        """
+        if file is None:
+            raise SettingError(
+                "`drift.file` is not set. Say which file holds the cells: drift.file=cells.csv. "
+                "Expected a CSV file with a row for each cell, and columns `written` and `read`."
+            )
+        path = Path(file)
+        written, read = cells_in(path)
+        try:
+            return cls(written, read, target=target)
+        except SettingError as error:
+            raise SettingError(f"{path}: {error}") from error
+
+    def __call__(self, weight: Tensor, normal: Tensor, sigma: float) -> Tensor:
+        if sigma == 0 or not weight.numel():
+            return weight.clone()
+        wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
+        still = wide.detach()
+        largest = still.abs().amax()
+        scale = largest.clamp(min=torch.finfo(largest.dtype).tiny)
+        quantiles = self.quantiles.to(weight.device)
+        blocks = zip(still.flatten().split(_BLOCK), normal.flatten().split(_BLOCK), strict=True)
+        errors = [
+            torch.where(part < 0, -1.0, 1.0) * _error(part.abs() / scale, z, quantiles)
+            for part, z in blocks
+        ]
+        return (wide + sigma * largest * torch.cat(errors).view(wide.shape)).to(weight.dtype)
+
+    def check(self, sigma: float) -> float:
+        return check_sigma(sigma, _TIMES_MEASURED)
+
+    def gain(self, sigma: float) -> float:
+        """Return the mean of a drifted weight over the weight, where large ones count most."""
+        return 1 + sigma * self.slope
+
+
+def _error(part: Tensor, normal: Tensor, quantiles: Tensor) -> Tensor:
+    """Return the errors of n cells.
+
+    Args:
+        part: their conductances, shape `(n,)`.
+        normal: a standard normal for each.
+        quantiles: see `cells.Errors`.
+    """
+    along = (normal.clamp(-FARTHEST, FARTHEST) + FARTHEST) * (STEPS / (2 * FARTHEST))
+    column = along.long().clamp(max=STEPS - 1)
+    # A weight that is no number has no place.
+    place = (part.nan_to_num(0.0) * ROWS).round().long() * (STEPS + 1) + column
+    table = quantiles.flatten()
+    return torch.lerp(table[place], table[place + 1], along - column)

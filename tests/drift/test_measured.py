@@ -1,0 +1,177 @@
+"""Measured cells: weights err as the cells did."""
+
+import math
+
+import pytest
+import torch
+
+from bayesft.drift import AdditiveDrift, LogNormalDrift, MeasuredDrift, standard_normals
+from bayesft.drift.measured import _BLOCK
+from bayesft.errors import SettingError
+
+COUNT = 200_000
+
+
+def normals(count: int = COUNT, seed: int = 0) -> torch.Tensor:
+    return standard_normals(seed, [0], count)[0]
+
+
+def evenly(count: int) -> torch.Tensor:
+    """Return standard normals that are the quantiles of their distribution."""
+    return torch.special.ndtri((torch.arange(count, dtype=torch.float64) + 0.5) / count)
+
+
+def measured(drift, sigma: float, *, levels: int = 10, cells: int = 2000) -> MeasuredDrift:
+    """Return what is measured on cells that drift so, of some levels from 1/levels to 1."""
+    written = torch.arange(1, levels + 1, dtype=torch.float64).repeat_interleave(cells) / levels
+    read = drift(written, evenly(cells).repeat(levels), sigma)
+    return MeasuredDrift(7 * written, 7 * read)
+
+
+def test_a_weight_errs_as_the_cells_of_its_size_did():
+    """Three levels, each with errors of its own: a normal one, one of two values, none."""
+    written = torch.tensor([0.0, 50.0, 100.0]).repeat_interleave(1000)
+    read = written.clone()
+    read[:1000] += 4 * evenly(1000)
+    read[1250:2000] -= 20
+    drift = MeasuredDrift(written, read)
+    weight = torch.tensor([0.0, 0.5, 1.0]).repeat_interleave(COUNT)
+    idle, half, full = (drift(weight, normals(3 * COUNT), 1.0) - weight).view(3, -1)
+    assert idle.mean().item() == pytest.approx(0, abs=4 * 0.04 / math.sqrt(COUNT))
+    assert idle.std().item() == pytest.approx(0.04, rel=0.01)
+    # Between two normals one value goes over into the other.
+    assert (half == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert ((half + 0.2).abs() < 1e-6).float().mean().item() == pytest.approx(0.75, abs=0.02)
+    assert (full == 0).all()
+
+
+def test_normal_errors_come_back_to_the_digit():
+    """They are straight lines of the normal, as far out as there were cells."""
+    normal = normals()
+    normal = normal[normal.abs() < 3]
+    weight = torch.linspace(-1, 1, len(normal))
+    expected = AdditiveDrift()(weight, normal, 0.1)
+    found = measured(AdditiveDrift(), 0.1, cells=20_000)(weight, normal, 1.0)
+    # The sign of a negative weight's error is that of its size.
+    expected = torch.where(weight < 0, 2 * weight - expected, expected)
+    assert (found - expected).abs().max() < 2e-4
+
+
+@pytest.mark.parametrize("part", [0.1, 0.45, 1.0])
+def test_log_normal_cells_make_log_normal_weights(part):
+    """Within a level, between two, and for the largest; moments to 2 % of the weight."""
+    drift = measured(LogNormalDrift(), 0.5)
+    weight = torch.cat([torch.ones(1), torch.full((COUNT,), -part)])
+    found = drift(weight, normals(COUNT + 1), 1.0)[1:] / -part
+    assert found.mean().item() == pytest.approx(math.exp(0.125), abs=0.02)
+    assert found.std().item() == pytest.approx(
+        math.sqrt(math.expm1(0.25) * math.exp(0.25)), abs=0.02
+    )
+    assert found.median().item() == pytest.approx(1, abs=0.02)
+
+
+def test_sigma_is_how_many_times_the_errors_there_are():
+    drift, weight, normal = (
+        measured(LogNormalDrift(), 0.5),
+        torch.linspace(-1, 1, 1000),
+        normals(1000),
+    )
+    once = drift(weight, normal, 1.0) - weight
+    for sigma in (0.5, 2.0):
+        torch.testing.assert_close(drift(weight, normal, sigma) - weight, sigma * once)
+
+
+def test_no_weight_errs_by_more_than_the_cells_of_its_level():
+    written = torch.tensor([0.5, 1.0]).repeat_interleave(2500)
+    errors = 0.1 * torch.randn(5000, generator=torch.Generator().manual_seed(0))
+    drift = MeasuredDrift(written, written + errors)
+    found = drift(torch.ones(COUNT), normals(), 1.0) - 1
+    # The farthest of 2500 normals are about 3.5 standard deviations off, of 200,000 more.
+    assert found.min().item() == pytest.approx(errors[2500:].min().item(), abs=1e-6)
+    assert found.max().item() == pytest.approx(errors[2500:].max().item(), abs=1e-6)
+
+
+def test_few_cells_of_many_conductances_keep_the_line_that_they_follow():
+    """Two levels of 200 cells: each weight loses a fifth, the largest and the smallest too."""
+    written = torch.linspace(0.2, 1, 400)
+    drift = MeasuredDrift(written, 0.8 * written)
+    weight = torch.linspace(-1, 1, 500)
+    torch.testing.assert_close(drift(weight, normals(500), 1.0), 0.8 * weight, rtol=0, atol=1e-3)
+
+
+def test_what_is_written_to_pairs_of_cells_has_signs():
+    """An error is positive where it makes a cell larger, so both signs say the same."""
+    written = torch.linspace(0.01, 1, 400)
+    up = MeasuredDrift(written, 0.8 * written)
+    both = torch.where(torch.arange(400) % 2 == 0, 1.0, -1.0)
+    down = MeasuredDrift(both * written, both * 0.8 * written)
+    assert repr(up) == repr(down)
+
+
+def test_the_gain_is_the_mean_over_the_weight():
+    drift = measured(LogNormalDrift(), 0.5)
+    weight = torch.linspace(-1, 1, COUNT)
+    found = drift(weight, normals(), 2.0)
+    mean = ((found * weight).sum() / weight.square().sum()).item()
+    # The middles of 2000 cells miss a little of the tail.
+    assert drift.gain(2.0) == pytest.approx(mean, abs=0.01)
+    assert drift.gain(2.0) == pytest.approx(1 + 2 * math.expm1(0.125), abs=0.01)
+
+
+def test_large_layers_are_the_same_as_their_parts():
+    drift = measured(LogNormalDrift(), 0.5)
+    weight, normal = torch.linspace(-1, 1, _BLOCK + 1000), normals(_BLOCK + 1000)
+    whole = drift(weight, normal, 1.0)
+    ends = torch.cat([weight[:1], weight[-999:]]), torch.cat([normal[:1], normal[-999:]])
+    assert torch.equal(drift(*ends, 1.0)[1:], whole[-999:])
+
+
+def test_gradients_pass_as_if_nothing_had_drifted():
+    weight = torch.linspace(-1, 1, 30, requires_grad=True)
+    measured(LogNormalDrift(), 0.5)(weight, normals(30), 1.0).sum().backward()
+    assert torch.equal(weight.grad, torch.ones(30))
+
+
+def test_other_cells_are_another_drift():
+    """By the text that curves are paired by."""
+    texts = {repr(measured(LogNormalDrift(), sigma)) for sigma in (0.5, 0.5, 0.51)}
+    assert len(texts) == 2
+
+
+def test_cells_come_from_a_file(tmp_path):
+    """With a mark of its encoding, as spreadsheets write it, and other columns."""
+    path = tmp_path / "cells.csv"
+    rows = [f"{k},{k / 10},ok,{k / 10 + 0.01}" for k in range(30)]
+    path.write_text("\ufeffcell, written,state,read \n" + "\n".join(rows) + "\n", encoding="utf-8")
+    expected = MeasuredDrift([k / 10 for k in range(30)], [k / 10 + 0.01 for k in range(30)])
+    found = MeasuredDrift.from_csv(path, target="crossbar")
+    assert found.target == "crossbar"
+    found.target = "all"
+    assert repr(found) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "`drift.file` to be a CSV file.*cells.csv cannot be read: .*No such file"),
+        ("", "columns `written` and `read` in its first line, but got nothing"),
+        ("set,got\n1,2\n", "columns `written` and `read`.*but got set, got"),
+        ("written,read\n1,2\n", r"cells.csv: .*at least 20 cells, but got 1 .* and 1 that"),
+        ("written,read\n" + "1,2\n" * 20 + "1,much\n", "`read` to hold finite.*cell 21 is 'much'"),
+        ("written,read\n" + "1,2\n" * 20 + "nan,1\n", "`written` to hold finite.*cell 21 is 'nan'"),
+        ("written,read\n" + "1,2\n" * 20 + "1\n", "`read` to hold finite.*cell 21 is None"),
+        ("written,read\n" + "0,2\n" * 20, "all of 20 values of `written` are 0"),
+        (b"written,read\n\xff\xfe\n", "cells.csv cannot be read"),
+    ],
+)
+def test_files_that_hold_no_cells_are_told(tmp_path, text, message):
+    path = tmp_path / "cells.csv"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SettingError, match=message):
+        MeasuredDrift.from_csv(path)
+
+
+def test_as_many_are_read_as_were_written():
+    with pytest.raises(SettingError, match="got 20 values that were written and 21"):
+        MeasuredDrift([1.0] * 20, [1.0] * 21)
