@@ -1,8 +1,9 @@
 """Cells as they were measured: what was written to them, and what was read."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -13,6 +14,10 @@ from bayesft.errors import SettingError
 
 # Weights that are computed at once: a layer takes many times its own memory.
 _BLOCK = 1 << 18
+
+# A drift's quantiles on each device: a copy to a GPU waits for it. Beside the drift, whose
+# attributes say which one it is.
+_COPIES: MutableMapping[Drift, dict[torch.device, Tensor]] = WeakKeyDictionary()
 
 _TIMES_MEASURED = (
     "It is how many times the measured errors there are; try 1, or a list such as "
@@ -89,13 +94,19 @@ class MeasuredDrift(Drift):
         still = wide.detach()
         largest = still.abs().amax()
         scale = largest.clamp(min=torch.finfo(largest.dtype).tiny)
-        quantiles = self.quantiles.to(weight.device)
+        quantiles = self._quantiles_on(weight.device)
         blocks = zip(still.flatten().split(_BLOCK), normal.flatten().split(_BLOCK), strict=True)
         errors = [
             torch.where(part < 0, -1.0, 1.0) * _error(part.abs() / scale, z, quantiles)
             for part, z in blocks
         ]
         return (wide + sigma * largest * torch.cat(errors).view(wide.shape)).to(weight.dtype)
+
+    def _quantiles_on(self, device: torch.device) -> Tensor:
+        copies = _COPIES.setdefault(self, {})
+        if device not in copies:
+            copies[device] = self.quantiles.to(device)
+        return copies[device]
 
     def check(self, sigma: float) -> float:
         return check_sigma(sigma, _TIMES_MEASURED)

@@ -13,6 +13,7 @@ from bayesft.drift import (
     AdditiveDrift,
     Chip,
     LogNormalDrift,
+    MeasuredDrift,
     PCMDrift,
     StuckAtDrift,
     apply,
@@ -26,6 +27,7 @@ from bayesft.robustness.batches import to_device
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 DRIFT = LogNormalDrift()
+MEASURED = MeasuredDrift([k / 50 for k in range(50)], [k / 60 + 0.1 for k in range(50)])
 
 
 def setting():
@@ -40,7 +42,7 @@ def confidence(model, batch):
 
 
 @pytest.mark.parametrize("backend", ["in_place", "vmap", "auto"])
-@pytest.mark.parametrize("drift", [DRIFT, AdditiveDrift(), PCMDrift(), StuckAtDrift()])
+@pytest.mark.parametrize("drift", [DRIFT, AdditiveDrift(), MEASURED, PCMDrift(), StuckAtDrift()])
 def test_the_curve_is_the_cpus(drift, backend):
     model, data = setting()
     settings = {"draws": 30, "images_per_draw": 16, "score": confidence}
