@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bayesft.bo.belief import PROGRESS
 from bayesft.bo.dimension import Categorical, Dimension, Integer
 from bayesft.bo.errors import InsightError, SurrogateError
 from bayesft.bo.importance import total_indices
@@ -35,7 +36,8 @@ def explain(
         space: of its rows.
         trials: in the order of its rows. The failed ones take part in every
             prediction with the value that they were given, and are not predicted.
-        best: the trial that the slices run through.
+        best: the trial that the slices run through; where the value changes, with the progress
+            at which all is told.
         sign: -1 if the value is minimised, else 1.
         seed: of the functions that importance is taken from.
 
@@ -47,9 +49,11 @@ def explain(
     values = [trial.value for trial in finished]
     if max(values) - min(values) <= 1e-12 * max(map(abs, values)):
         raise InsightError(f"all {len(values)} finished trials have the same value, {values[0]:g}")
+    changing = trend_of(surrogate.gp.covar_module) is not None
     try:
         means, sds, residuals = leave_one_out(surrogate)
-        indices = total_indices(surrogate, space, best, seed)
+        held = {PROGRESS: best.params[PROGRESS]} if changing else {}
+        indices = total_indices(surrogate, space, held, seed)
         influences = _influences(surrogate, space, best, indices, sign)
     except FIT_ERRORS as error:
         raise SurrogateError(f"The Gaussian process could not be read: {error}") from error
@@ -63,7 +67,6 @@ def explain(
     )
     # A length scale for each column, the kernel's variance, the noise, the mean, the warp, the
     # step; a trend has a length scale and a variance of its own.
-    changing = trend_of(surrogate.gp.covar_module) is not None
     learnt = (surrogate.units.power != 1) + (surrogate.step != 0)
     parameters = space.width + 3 + learnt + 2 * changing
     return Insight(
@@ -90,13 +93,12 @@ def leave_one_out(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor]:
         `Units.summary`), and how many standard deviations each value lies above its mean
         where both are normal: on the warped scale, if there is one.
     """
-    with torch.no_grad():
-        mean, covariance, targets = marginal(surrogate)
-        precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
-        variances = 1 / precision.diagonal()
-        predicted = targets - precision @ (targets - mean) * variances
-        stds = variances.sqrt()
-        return *surrogate.units.summary(predicted, stds), (targets - predicted) / stds
+    mean, covariance, targets = marginal(surrogate)
+    precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
+    variances = 1 / precision.diagonal()
+    predicted = targets - precision @ (targets - mean) * variances
+    stds = variances.sqrt()
+    return *surrogate.units.summary(predicted, stds), (targets - predicted) / stds
 
 
 def slice_values(dimension: Dimension) -> list[object]:
@@ -128,12 +130,15 @@ def _influences(
         rows[:, columns] = torch.tensor([dimension.encode(value) for value in values])
         means, sds = posterior(surrogate, rows)
         top, bottom = int(means.argmax()), int(means.argmin())
-        low, importance, high = indices[name].quantile(torch.tensor([0.025, 0.5, 0.975])).tolist()
+        importance, interval = None, None
+        if name in indices:
+            shares = indices[name].quantile(torch.tensor([0.025, 0.5, 0.975])).tolist()
+            importance, interval = shares[1], (shares[0], shares[2])
         influences.append(
             Influence(
                 name,
                 importance,
-                (low, high),
+                interval,
                 effect=(means[top] - means[bottom]).item(),
                 effect_sd=_sd_of_difference(surrogate, rows[[top, bottom]]),
                 slice=Slice(
@@ -144,7 +149,7 @@ def _influences(
                 ),
             )
         )
-    return tuple(sorted(influences, key=lambda influence: -influence.importance))
+    return tuple(sorted(influences, key=lambda influence: -(influence.importance or 0.0)))
 
 
 def _scale(dimension: Dimension) -> Literal["linear", "log", "choices"]:
@@ -158,5 +163,8 @@ def _sd_of_difference(surrogate: Surrogate, pair: Tensor) -> float:
         belief = surrogate.gp.posterior(pair)
         # To first order, where the scale is warped.
         slopes = surrogate.units.slope(belief.mean.squeeze(-1)) * torch.tensor([1.0, -1.0])
+        # In units in which no square is too large or too small for a float.
+        unit = slopes.abs().max()
+        slopes = slopes / unit
         variance = slopes @ belief.distribution.covariance_matrix @ slopes
-    return variance.clamp_min(0).sqrt().item()
+    return (unit * variance.clamp_min(0).sqrt()).item()

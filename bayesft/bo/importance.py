@@ -1,31 +1,35 @@
 """How much the objective depends on each dimension, as sure as the trials make it."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bayesft.bo.laplace import plausible
+from bayesft.bo.hyperposterior import plausible
 from bayesft.bo.paths import draw_path
 from bayesft.bo.sensitivity import TotalIndices
 from bayesft.bo.space import Space
 from bayesft.bo.surrogate import FIT_ERRORS, Surrogate
-from bayesft.bo.trend import trend_of
-from bayesft.bo.trial import Trial
 
-# Functions, each with hyperparameters of its own.
+# Functions, each with hyperparameters of its own; of fewer than half of them nothing is said.
 PATHS = 128
 # Sets of rows for them, and how many rows one has, about: of many dimensions fewer points.
 BLOCKS = 16
-ROWS = 1024
+ROWS = 4096
+FEWEST_POINTS, MOST_POINTS = 128, 512
 
 
-def total_indices(surrogate: Surrogate, space: Space, best: Trial, seed: int) -> dict[str, Tensor]:
-    """Return Sobol's total index of each dimension, of `PATHS` functions of the posterior.
+def total_indices(
+    surrogate: Surrogate, space: Space, held: Mapping[str, Any], seed: int
+) -> dict[str, Tensor]:
+    """Return Sobol's total indices of the dimensions, of `PATHS` functions of the posterior.
 
     Each function is drawn with hyperparameters of its own, so the indices are as uncertain as
-    the trials leave both. In a search whose value changes, the indices of the dimensions are
-    those at the progress of `best`, and the progress has one of the whole search.
+    the trials leave both; the kind of the kernel, a warp and a step are taken as they were
+    fitted. They are of what the process is fitted to, where a failed trial has the worst value,
+    and one far worse than all others is drawn up to them.
 
     Source: L. Le Gratiet, C. Cannamela, B. Iooss, "A Bayesian approach for global sensitivity
     analysis of (multifidelity) computer codes", SIAM/ASA Journal on Uncertainty Quantification
@@ -33,35 +37,31 @@ def total_indices(surrogate: Surrogate, space: Space, best: Trial, seed: int) ->
 
     Args:
         surrogate: fitted.
-        space: of its rows; where the value changes the progress is its last dimension.
-        best: has the progress.
+        space: of its rows.
+        held: points' values in dimensions that do not vary, and have no index: the progress of
+            a search whose value changes.
         seed: of all that is random.
 
+    Returns:
+        For each dimension with something to choose a tensor of at most `PATHS` numbers.
+
     Raises:
-        Exception: one of `FIT_ERRORS`; no function could be drawn.
+        Exception: one of `FIT_ERRORS`; too few functions could be drawn.
     """
-    names = [name for name, dimension in space.dimensions.items() if dimension.width]
-    changing = trend_of(surrogate.gp.covar_module) is not None
-    held = {name: best.params[name] for name in names[-1:] if changing}
-    names = [name for name in names if name not in held]
-    points = 2 ** round(math.log2(max(64, ROWS / (2 + len(names)))))
-    asked = [
-        TotalIndices(space, varied, held=still, blocks=BLOCKS, points=points, seed=seed)
-        for varied, still in ((names, held), (list(held), {}))
-        if varied
-    ]
+    names = [n for n, d in space.dimensions.items() if d.width and n not in held]
+    points = ROWS / (2 + len(names))
+    points = 2 ** round(math.log2(min(max(points, FEWEST_POINTS), MOST_POINTS)))
+    indices = TotalIndices(space, names, held=held, blocks=BLOCKS, points=points, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     found, failure = [], None
     for turn, drawn in enumerate(plausible(surrogate, PATHS, generator)):
-        rows = [each.rows(turn) for each in asked]
         try:
-            path = draw_path(drawn, torch.cat(rows), generator)
+            path = draw_path(drawn, indices.rows(turn), generator)
         except FIT_ERRORS as error:
             failure = error
-            continue
-        # Their size does not matter, and may be too much for a square.
-        parts = surrogate.units.unwarped(path).split([len(each) for each in rows])
-        found.append(torch.cat([each.of(p) for each, p in zip(asked, parts, strict=True)]))
-    if failure is not None and not found:
+        else:
+            # Their size does not matter, and may be too much for a square.
+            found.append(indices.of(surrogate.units.unwarped(path)))
+    if failure is not None and len(found) < PATHS / 2:
         raise failure
-    return dict(zip([*names, *held], torch.stack(found, dim=1), strict=True))
+    return dict(zip(names, torch.stack(found, dim=1), strict=True))

@@ -40,11 +40,13 @@ class Influence:
 
     Args:
         name: of the dimension.
-        importance: Sobol's total index: the share of the objective's variance over the whole
-            space that is left when all other dimensions are known; see `sensitivity`. 0 if
-            the objective does not depend on it, 1 if on nothing else. They add up to more
-            than 1 where dimensions act together. It is the median of the functions that the
-            trials leave possible.
+        importance: Sobol's total index: the share of the value's variance over the whole space
+            that is left when all other dimensions are known; see `sensitivity`. 0 if the value
+            does not depend on it, 1 if on nothing else. They add up to more than 1 where
+            dimensions act together. Failed trials count as the worst value, and those far
+            worse than all others as `winsorize` draws them up. Of a value that changes it is
+            that of the present, and of the progress None. It is the median of the functions
+            that the trials leave possible.
         interval: which holds it for 95 % of these.
         effect: the slice's highest mean minus its lowest, in units of the value.
             The highest of many is also the luckiest: less than twice `effect_sd`
@@ -54,8 +56,8 @@ class Influence:
     """
 
     name: str
-    importance: float
-    interval: tuple[float, float]
+    importance: float | None
+    interval: tuple[float, float] | None
     effect: float
     effect_sd: float
     slice: Slice

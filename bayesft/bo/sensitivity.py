@@ -76,7 +76,7 @@ class TotalIndices:
     def of(self, values: Tensor) -> Tensor:
         """Return the k indices of a function from its values at `rows`; 0 if it is constant."""
         one, other, *mixed = values.split(self._points)
-        variance = torch.cat([one, other]).var()
+        variance = torch.cat([one, other]).var(correction=0)
         moved = torch.stack([(one - each).square().mean() / 2 for each in mixed])
         # By its luck an estimate may be above 1.
         shares = (moved / variance).clamp_max(1)

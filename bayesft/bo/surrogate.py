@@ -263,13 +263,9 @@ def posterior(surrogate: Surrogate, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def marginal(surrogate: Surrogate) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean and covariance of the noisy standardised values, and these values.
-
-    They can be differentiated twice by the hyperparameters.
-    """
+    """Return mean and covariance of the noisy standardised values, and these values."""
     gp = surrogate.gp
-    # GPyTorch's faster kernels for a single column cannot be differentiated twice; they are
-    # not used for rows that ask for a gradient.
-    rows = gp.train_inputs[0].detach().requires_grad_()
-    belief = gp.likelihood(gp.forward(rows), [rows])
-    return belief.mean, belief.covariance_matrix, gp.train_targets
+    [rows] = gp.train_inputs
+    with torch.no_grad():
+        belief = gp.likelihood(gp.forward(rows), [rows])
+        return belief.mean, belief.covariance_matrix, gp.train_targets

@@ -104,6 +104,9 @@ def _end_of(name: str, limit: int = 26) -> str:
 
 
 def _importance(influence: Influence) -> str:
+    if influence.importance is None or influence.interval is None:
+        # Of the progress of a search.
+        return ""
     low, high = (100 * share for share in influence.interval)
     return f"{100 * influence.importance:.0f} % ({low:.0f} to {high:.0f} %)"
 

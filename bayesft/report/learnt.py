@@ -44,7 +44,7 @@ def look(optimizer: Optimizer) -> tuple[Insight | None, dict[str, Any]]:
         "dimensions": {
             influence.name: {
                 "importance": influence.importance,
-                "interval": list(influence.interval),
+                "interval": influence.interval and list(influence.interval),
                 "effect": influence.effect,
                 "effect_sd": influence.effect_sd,
             }

@@ -66,6 +66,23 @@ def test_a_logarithmic_interval_is_even_in_the_logarithm():
     assert found["lr"] == pytest.approx(spread / (spread + 16 / 12), abs=0.002)
 
 
+def test_every_row_stands_for_a_point():
+    space = Space({
+        "depth": Integer(1, 4), "act": Categorical(("relu", "elu", "tanh")), "rate": Real(0, 1),
+    })  # fmt: skip
+    asked = TotalIndices(space, list(space.dimensions), held={}, blocks=1, points=64, seed=0)
+    for row in asked.rows(0).tolist():
+        assert space.round_row(row) == pytest.approx(row, abs=1e-5)
+
+
+def test_another_seed_has_other_rows():
+    one, other = (
+        TotalIndices(cube(2), ["x0"], held={}, blocks=1, points=64, seed=seed).rows(0)
+        for seed in (0, 1)
+    )
+    assert not (one == other).any()
+
+
 def test_what_is_held_has_its_value_in_every_row():
     space = Space({"x": Real(0, 1), "progress": Real(0, 1)})
     asked = TotalIndices(space, ["x"], held={"progress": 0.25}, blocks=2, points=64, seed=0)
@@ -80,6 +97,15 @@ def test_each_turn_has_other_rows_until_all_had_theirs():
     first, second = asked.rows(0), asked.rows(1)
     assert not (first[:64].unsqueeze(1) == second[:64]).all(-1).any()
     assert torch.equal(asked.rows(3), first)
+
+
+def test_all_of_a_function_of_one_dimension_is_that_dimensions():
+    """However few the points are: by their luck no share is above 1."""
+    shares = []
+    for seed in range(20):
+        asked = TotalIndices(cube(1), ["x0"], held={}, blocks=1, points=64, seed=seed)
+        shares.append(asked.of(asked.rows(0)[:, 0].exp()).item())
+    assert 0.9 < min(shares) < max(shares) == 1
 
 
 def test_a_constant_depends_on_nothing():

@@ -8,6 +8,7 @@ from bayesft.bo.optimizer import Optimizer
 from bayesft.bo.space import Real, Space
 from bayesft.bo.surrogate import fit
 from bayesft.bo.trial import Trial
+from tests.helpers.rows import sobol
 
 
 def told(space, function, count, *, noise=0.01, stderr=0.01, **options):
@@ -28,6 +29,13 @@ def cube(d):
 def length_scales(surrogate):
     """Return the d length scales, in widths of the cube: short ones matter most."""
     return surrogate.gp.covar_module.base_kernel.lengthscale.detach().flatten().tolist()
+
+
+def rising_fit(n=20):
+    """Return a fit to values that change as the search goes on."""
+    rows = sobol(n, 3)
+    values = torch.sin(4 * rows[:, 0]) + 3 * rows[:, -1] ** 2
+    return fit(rows, values, torch.full((n,), 0.1), changing=True)
 
 
 def noisy_fit(n=14, d=3):
