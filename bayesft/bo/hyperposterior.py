@@ -121,28 +121,50 @@ def _chain(density: LogDensity, count: int, generator: torch.Generator) -> Itera
     theta = _top(density)
     axes = _axes(density, theta)
     value, gradient = density(theta)
-    length = LENGTH
+    length, lengths = LENGTH, []
     for number in range(TUNING + count):
         momentum = torch.randn(len(theta), generator=generator)
         energy = momentum.square().sum().item() / 2 - value
         step = length * (0.8 + 0.4 * torch.rand((), generator=generator).item())
         luck = torch.rand((), generator=generator).item()
-        there, higher, slope = theta, value, gradient
-        for _ in range(int(torch.randint(1, MOST_STEPS + 1, (), generator=generator))):
-            momentum = momentum + step / 2 * (axes.T @ slope)
-            there = there + step * (axes @ momentum)
-            higher, slope = density(there)
-            if higher == -math.inf:
-                break
-            momentum = momentum + step / 2 * (axes.T @ slope)
+        steps = int(torch.randint(1, MOST_STEPS + 1, (), generator=generator))
+        there, momentum, higher, slope = _trajectory(
+            density, axes, (theta, momentum, value, gradient), step, steps
+        )
         gain = energy - momentum.square().sum().item() / 2 + higher
         chance = math.exp(min(0.0, gain)) if math.isfinite(gain) else 0.0
         if luck < chance:
             theta, value, gradient = there, higher, slope
         if number < TUNING:
             length *= math.exp(0.5 * (chance - ACCEPTED))
+            lengths.append(math.log(length))
+            if number == TUNING - 1:
+                # The last one is as much luck as it is tuned.
+                length = math.exp(sum(lengths[TUNING // 3 :]) / len(lengths[TUNING // 3 :]))
         else:
             yield theta
+
+
+def _trajectory(
+    density: LogDensity,
+    axes: Tensor,
+    start: tuple[Tensor, Tensor, float, Tensor],
+    step: float,
+    steps: int,
+) -> tuple[Tensor, Tensor, float, Tensor]:
+    """Return where leapfrog steps lead: theta, momentum, log density and gradient there.
+
+    Backwards they lead to the start again. It ends where the numerics break down.
+    """
+    theta, momentum, value, slope = start
+    for _ in range(steps):
+        momentum = momentum + step / 2 * (axes.T @ slope)
+        theta = theta + step * (axes @ momentum)
+        value, slope = density(theta)
+        if value == -math.inf:
+            break
+        momentum = momentum + step / 2 * (axes.T @ slope)
+    return theta, momentum, value, slope
 
 
 def _top(density: LogDensity) -> Tensor:

@@ -16,9 +16,9 @@ WRITTEN, READ = "written", "read"
 
 # Fewer cells tell little of how errors are distributed.
 FEWEST_CELLS = 20
-# A level of conductance has so many cells, if there are; and there are no more levels than these.
-CELLS_OF_A_LEVEL = 200
-MOST_LEVELS = 32
+# Where cells were written to no more values than MOST_LEVELS each value with enough cells is a
+# level; else a level has about so many cells, of neighbouring conductances.
+CELLS_OF_A_LEVEL, FEWEST_LEVELS, MOST_LEVELS = 200, 8, 32
 
 # Conductances at which quantiles are kept: steps from nothing to the largest.
 ROWS = 256
@@ -44,9 +44,9 @@ class Errors:
 def errors_of(written: Sequence[float] | Tensor, read: Sequence[float] | Tensor) -> Errors:
     """Return the errors of n cells.
 
-    Cells are sorted into levels: by what was written if that are a few values, by equal
-    numbers of cells if not. Within a level, and beyond the first and the last, the mean error
-    follows a line; between two levels quantiles are interpolated. What was written may be
+    Cells are sorted into levels: by what was written, to 1/256 of the largest, if that are a few
+    values, by about equal numbers of cells if not. Between two levels quantiles are
+    interpolated, beyond the first and the last they are those of these. What was written may be
     negative, as the weights of pairs of cells are; an error is then positive if it makes the
     cell's size larger.
 
@@ -72,15 +72,18 @@ def errors_of(written: Sequence[float] | Tensor, read: Sequence[float] | Tensor)
         )
     parts = np.abs(wanted) / largest
     errors = np.where(wanted < 0, -1.0, 1.0) * (found - wanted) / largest
-    groups = [_Level.of(parts[group], errors[group]) for group in _sorted(parts)]
-    rows, levels = np.linspace(0, 1, ROWS + 1), [group.level for group in groups]
-    quantiles = np.stack([group.quantiles for group in groups])
+    groups = _sorted(parts)
+    rows, levels = np.linspace(0, 1, ROWS + 1), [parts[group].mean() for group in groups]
+    quantiles = np.stack([_quantiles(errors[group]) for group in groups])
     table = np.stack([np.interp(rows, levels, column) for column in quantiles.T], axis=1)
-    first, last = groups[0], groups[-1]
-    table += first.slope * np.minimum(rows - first.level, 0)[:, None]
-    table += last.slope * np.maximum(rows - last.level, 0)[:, None]
     slope = float((parts * errors).sum() / (parts**2).sum())
-    return Errors(torch.from_numpy(table).float(), slope)
+    found = torch.from_numpy(table).float()
+    if not (found.isfinite().all() and np.isfinite(slope)):
+        raise SettingError(
+            "Expected errors that are numbers, as parts of the largest conductance, but they are "
+            f"up to {np.abs(errors).max():g} times it. Are both columns in one unit?"
+        )
+    return Errors(found, slope)
 
 
 def cells_in(path: Path) -> tuple[list[str], list[str]]:
@@ -107,41 +110,39 @@ def cells_in(path: Path) -> tuple[list[str], list[str]]:
     return [cell[0] for cell in cells], [cell[1] for cell in cells]
 
 
-@dataclass(frozen=True)
-class _Level:
-    """Cells of about one conductance: its mean, how errors grow with it, their quantiles there."""
-
-    level: float
-    slope: float
-    quantiles: np.ndarray
-
-    @classmethod
-    def of(cls, parts: np.ndarray, errors: np.ndarray) -> "_Level":
-        off = parts - parts.mean()
-        # Of one conductance they differ by their rounding.
-        alike = np.ptp(parts) < 1e-9
-        slope = 0.0 if alike else (off * errors).sum() / (off**2).sum()
-        normals = torch.linspace(-FARTHEST, FARTHEST, STEPS + 1, dtype=torch.float64)
-        middles = (np.arange(len(errors)) + 0.5) / len(errors)
-        at = np.interp(torch.special.ndtr(normals).numpy(), middles, np.sort(errors - slope * off))
-        return cls(float(parts.mean()), float(slope), at)
-
-
 def _sorted(parts: np.ndarray) -> list[np.ndarray]:
     """Return which cells belong to each level, from the lowest to the highest."""
-    order = np.argsort(parts, kind="stable")
-    values, starts = np.unique(parts[order], return_index=True)
-    if len(values) <= MOST_LEVELS and len(parts) >= FEWEST_CELLS * len(values):
-        return np.split(order, starts[1:])
-    return np.array_split(order, min(MOST_LEVELS, max(1, len(parts) // CELLS_OF_A_LEVEL)))
+    rows = np.round(parts * ROWS)
+    order = np.argsort(rows, kind="stable")
+    values, starts = np.unique(rows[order], return_index=True)
+    count, few = len(parts), len(values) <= MOST_LEVELS
+    enough = min(CELLS_OF_A_LEVEL, count // FEWEST_LEVELS)
+    if few and count >= FEWEST_CELLS * len(values):
+        enough = FEWEST_CELLS
+    enough = max(enough, FEWEST_CELLS, 0 if few else count // MOST_LEVELS)
+    # Cells of one value stay together, and are joined by the next ones if they are too few.
+    ends = [0]
+    for start in [*starts[1:], count]:
+        if start - ends[-1] >= enough:
+            ends.append(start)
+    ends[-1] = count
+    return np.split(order, ends[1:-1])
+
+
+def _quantiles(errors: np.ndarray) -> np.ndarray:
+    normals = torch.linspace(-FARTHEST, FARTHEST, STEPS + 1, dtype=torch.float64)
+    middles = (np.arange(len(errors)) + 0.5) / len(errors)
+    return np.interp(torch.special.ndtr(normals).numpy(), middles, np.sort(errors))
 
 
 def _numbers(cells: Sequence[float] | Tensor, name: str) -> np.ndarray:
+    if not isinstance(cells, (Sequence, Tensor, np.ndarray)) or isinstance(cells, str):
+        raise SettingError(f"Expected `{name}` to be a list of numbers, but got {cells!r}.")
     numbers = []
     for place, cell in enumerate(cells, start=1):
         try:
             numbers.append(float(cell))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             numbers.append(np.nan)
         if not np.isfinite(numbers[-1]):
             raise SettingError(

@@ -62,8 +62,8 @@ class MeasuredDrift(Drift):
         target: str = "all",
     ) -> None:
         super().__init__(target=target)
-        self.cells = len(written)
         errors = errors_of(written, read)
+        self.cells = len(written)
         self.quantiles, self.slope = errors.quantiles, errors.slope
 
     @classmethod
@@ -80,7 +80,7 @@ class MeasuredDrift(Drift):
                 "`drift.file` is not set. Say which file holds the cells: drift.file=cells.csv. "
                 "Expected a CSV file with a row for each cell, and columns `written` and `read`."
             )
-        path = Path(file)
+        path = Path(str(file)).expanduser()
         written, read = cells_in(path)
         try:
             return cls(written, read, target=target)

@@ -103,6 +103,28 @@ def test_draws_have_the_moments_of_a_density_that_is_not_normal():
     assert (y - x).std().item() == pytest.approx(0.1, rel=4 / math.sqrt(2 * 1000))
 
 
+def test_a_trajectory_leads_back_to_its_start_and_keeps_its_energy():
+    """Or what is accepted would not be the density's."""
+
+    def log_density(theta):
+        return 2 * theta[0] - theta[0].exp() - (theta[1] - theta[0]).square()
+
+    density, axes = Known(log_density, [0.0, 0.0]), torch.tensor([[0.7, 0.1], [0.4, 0.6]])
+    theta, momentum = torch.tensor([0.3, -0.2]), torch.tensor([1.0, -0.7])
+    value, slope = density(theta)
+    there, speed, higher, gradient = hyperposterior._trajectory(
+        density, axes, (theta, momentum, value, slope), 0.05, 20
+    )
+    assert (there - theta).abs().max() > 0.1
+    before, after = (
+        m.square().sum().item() / 2 - v for m, v in ((momentum, value), (speed, higher))
+    )
+    assert after == pytest.approx(before, abs=1e-3)
+    back = hyperposterior._trajectory(density, axes, (there, -speed, higher, gradient), 0.05, 20)
+    torch.testing.assert_close(back[0], theta)
+    torch.testing.assert_close(back[1], -momentum)
+
+
 def test_where_the_numerics_break_down_nothing_is_drawn():
     """A normal density that ends at 1/2: its mean is -phi(1/2)/Phi(1/2)."""
 

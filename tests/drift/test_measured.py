@@ -1,11 +1,14 @@
 """Measured cells: weights err as the cells did."""
 
+import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from bayesft.drift import AdditiveDrift, LogNormalDrift, MeasuredDrift, standard_normals
+from bayesft.drift.cells import _sorted
 from bayesft.drift.measured import _BLOCK
 from bayesft.errors import SettingError
 
@@ -91,12 +94,37 @@ def test_no_weight_errs_by_more_than_the_cells_of_its_level():
     assert found.max().item() == pytest.approx(errors[2500:].max().item(), abs=1e-6)
 
 
-def test_few_cells_of_many_conductances_keep_the_line_that_they_follow():
-    """Two levels of 200 cells: each weight loses a fifth, the largest and the smallest too."""
-    written = torch.linspace(0.2, 1, 400)
-    drift = MeasuredDrift(written, 0.8 * written)
-    weight = torch.linspace(-1, 1, 500)
-    torch.testing.assert_close(drift(weight, normals(500), 1.0), 0.8 * weight, rtol=0, atol=1e-3)
+@pytest.mark.parametrize("jitter", [0.0, 1e-8, 1e-4, 5e-3])
+def test_cells_that_were_not_written_exactly_say_the_same_of_small_weights(jitter):
+    """Eight levels from an eighth on; below the first errors are those of the first."""
+    luck = torch.Generator().manual_seed(0)
+    level = torch.arange(1, 9, dtype=torch.float64).repeat_interleave(1000) / 8
+    written = level + jitter * torch.randn(8000, generator=luck, dtype=torch.float64)
+    read = written + 0.05 * torch.randn(8000, generator=luck, dtype=torch.float64)
+    weight = torch.cat([torch.ones(1), torch.zeros(COUNT)])
+    errors = MeasuredDrift(written, read)(weight, normals(COUNT + 1), 1.0)[1:]
+    # Of the 200 cells or more of a level the mean errs by .05 / sqrt(200).
+    assert errors.mean().item() == pytest.approx(0, abs=4 * 0.05 / math.sqrt(200))
+    assert errors.std().item() == pytest.approx(0.05, rel=4 / math.sqrt(400))
+
+
+def test_many_cells_of_one_value_all_count():
+    """Whatever their order: 4000 of a spread of .1, then 1000 of none, beside others."""
+    luck = torch.Generator().manual_seed(0)
+    written = torch.cat([torch.zeros(5000), torch.linspace(0, 1, 5000)])
+    errors = torch.zeros(10_000)
+    errors[:4000] = 0.1 * torch.randn(4000, generator=luck)
+    weight = torch.cat([torch.ones(1), torch.zeros(COUNT)])
+    found = MeasuredDrift(written, written + errors)(weight, normals(COUNT + 1), 1.0)[1:]
+    assert found.std().item() == pytest.approx(0.1 * math.sqrt(0.8), rel=0.05)
+
+
+def test_a_cell_alone_is_no_level():
+    """One of 4001 that was written to more than the others, and lost all of it."""
+    written = torch.cat([torch.arange(1, 9).repeat_interleave(500) / 8, torch.tensor([1.1])])
+    read = torch.cat([written[:-1], torch.zeros(1)])
+    found = MeasuredDrift(written, read)(torch.ones(COUNT), normals(), 1.0)
+    assert (found < 0.5).float().mean() < 0.01
 
 
 def test_what_is_written_to_pairs_of_cells_has_signs():
@@ -141,8 +169,8 @@ def test_other_cells_are_another_drift():
 def test_cells_come_from_a_file(tmp_path):
     """With a mark of its encoding, as spreadsheets write it, and other columns."""
     path = tmp_path / "cells.csv"
-    rows = [f"{k},{k / 10},ok,{k / 10 + 0.01}" for k in range(30)]
-    path.write_text("\ufeffcell, written,state,read \n" + "\n".join(rows) + "\n", encoding="utf-8")
+    rows = [f"{k / 10},{k},ok,{k / 10 + 0.01}" for k in range(30)]
+    path.write_text("\ufeffwritten, cell,state, read \n" + "\n".join(rows) + "\n", encoding="utf-8")
     expected = MeasuredDrift([k / 10 for k in range(30)], [k / 10 + 0.01 for k in range(30)])
     found = MeasuredDrift.from_csv(path, target="crossbar")
     assert found.target == "crossbar"
@@ -156,7 +184,7 @@ def test_cells_come_from_a_file(tmp_path):
         (None, "`drift.file` to be a CSV file.*cells.csv cannot be read: .*No such file"),
         ("", "columns `written` and `read` in its first line, but got nothing"),
         ("set,got\n1,2\n", "columns `written` and `read`.*but got set, got"),
-        ("written,read\n1,2\n", r"cells.csv: .*at least 20 cells, but got 1 .* and 1 that"),
+        ("written,read\n" + "1,2\n" * 19, r"cells.csv: .*at least 20 cells, but got 19 .* and 19 "),
         ("written,read\n" + "1,2\n" * 20 + "1,much\n", "`read` to hold finite.*cell 21 is 'much'"),
         ("written,read\n" + "1,2\n" * 20 + "nan,1\n", "`written` to hold finite.*cell 21 is 'nan'"),
         ("written,read\n" + "1,2\n" * 20 + "1\n", "`read` to hold finite.*cell 21 is None"),
@@ -172,6 +200,26 @@ def test_files_that_hold_no_cells_are_told(tmp_path, text, message):
         MeasuredDrift.from_csv(path)
 
 
+@pytest.mark.parametrize(
+    ("parts", "sizes"),
+    [
+        (np.repeat(np.arange(1, 33) / 32, 20), [20] * 32),
+        (np.repeat(np.arange(1, 33) / 32, 19), [76] * 8),
+        (np.repeat(np.arange(10, 0, -1) / 10, 300), [300] * 10),
+        (np.linspace(1, 0, 257).repeat(100), [900] * 27 + [1400]),
+    ],
+)
+def test_cells_are_sorted_by_a_few_values_or_into_equal_numbers(parts, sizes):
+    groups = _sorted(parts)
+    assert [len(group) for group in groups] == sizes
+    ends = [(parts[group].min(), parts[group].max()) for group in groups]
+    assert all(high <= low for (_, high), (low, _) in itertools.pairwise(ends))
+
+
 def test_as_many_are_read_as_were_written():
     with pytest.raises(SettingError, match="got 20 values that were written and 21"):
         MeasuredDrift([1.0] * 20, [1.0] * 21)
+    with pytest.raises(SettingError, match="`written` to be a list of numbers, but got None"):
+        MeasuredDrift(None, None)
+    with pytest.raises(SettingError, match=r"up to 1e\+300 times it.*in one unit"):
+        MeasuredDrift([1.0] * 20, [1e300] * 20)
