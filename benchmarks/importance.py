@@ -102,12 +102,11 @@ def told(problem: Problem, trials: int, seed: int, *, searched: bool) -> Insight
 
 def true_shares(problem: Problem) -> dict[str, float]:
     space = space_of(problem)
-    names = list(space.dimensions)
-    asked = TotalIndices(space, names, held={}, blocks=1, points=POINTS, seed=0)
+    asked = TotalIndices(space, held={}, blocks=1, points=POINTS, seed=0)
     points = (space.decode(row) for row in asked.rows(0).tolist())
     values = [problem.function(list(point.values())) for point in points]
     shares = asked.of(torch.tensor(values, dtype=torch.float64))
-    return dict(zip(names, shares.tolist(), strict=True))
+    return dict(zip(asked.names, shares.tolist(), strict=True))
 
 
 def space_of(problem: Problem) -> Space:

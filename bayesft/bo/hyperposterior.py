@@ -13,6 +13,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
+from bayesft.bo.errors import SurrogateError
 from bayesft.bo.kernels import SHORTEST_LENGTH_SCALE
 from bayesft.bo.likelihood import loss_and_gradient
 from bayesft.bo.surrogate import FIT_ERRORS, Surrogate
@@ -26,9 +27,11 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 MOST_STEPS, LENGTH = 8, 0.4
 # Draws in which the length is tuned, to so many that are accepted; nobody sees them.
 TUNING, ACCEPTED = 24, 0.8
-# Of the logarithm of the density, of what it does not depend on.
+# Along a direction in which the log density is flat, or bends upwards, steps are as if it had
+# this curvature: as long as for a spread of three.
 SMALLEST_CURVATURE = 0.1
 
+# Between theta whose gradients are compared.
 _DIFFERENCE = 1e-4
 
 
@@ -46,10 +49,12 @@ def plausible(surrogate: Surrogate, count: int, generator: torch.Generator) -> I
         the same surrogate each time, which has its own hyperparameters again in the end.
 
     Raises:
-        Exception: one of `FIT_ERRORS`; the numerics broke down where the fit ended.
+        SurrogateError: the density has no value where the fit ended.
     """
     density = LogDensity(surrogate)
     own = density.theta()
+    if density(own)[0] == -math.inf:
+        raise SurrogateError("The fitted hyperparameters have no density to draw others from.")
     try:
         for theta in _chain(density, count, generator):
             density.set(theta)
@@ -170,7 +175,7 @@ def _trajectory(
 def _top(density: LogDensity) -> Tensor:
     """Return the theta of the highest density near to the surrogate's own."""
     own = density.theta()
-    # Beyond, a line search only looks what is no longer there.
+    # In place of minus infinity, which a line search cannot use.
     worst = density(own)[0] - 1e6
 
     def loss(point: np.ndarray) -> tuple[float, np.ndarray]:

@@ -47,11 +47,11 @@ def total_indices(
 
     Raises:
         Exception: one of `FIT_ERRORS`; too few functions could be drawn.
+        SurrogateError: the hyperparameters have no density.
     """
-    names = [n for n, d in space.dimensions.items() if d.width and n not in held]
-    points = ROWS / (2 + len(names))
+    points = ROWS / (2 + len(space.dimensions) - len(held))
     points = 2 ** round(math.log2(min(max(points, FEWEST_POINTS), MOST_POINTS)))
-    indices = TotalIndices(space, names, held=held, blocks=BLOCKS, points=points, seed=seed)
+    indices = TotalIndices(space, held=held, blocks=BLOCKS, points=points, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     found, failure = [], None
     for turn, drawn in enumerate(plausible(surrogate, PATHS, generator)):
@@ -64,4 +64,4 @@ def total_indices(
             found.append(indices.of(surrogate.units.unwarped(path)))
     if failure is not None and len(found) < PATHS / 2:
         raise failure
-    return dict(zip(names, torch.stack(found, dim=1), strict=True))
+    return dict(zip(indices.names, torch.stack(found, dim=1), strict=True))

@@ -4,7 +4,7 @@ N     points that an index is estimated from
 k     dimensions that have one
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -33,18 +33,19 @@ class TotalIndices:
 
     Args:
         space: of the function's points.
-        names: of the k dimensions that are asked for.
-        held: points' values in dimensions that do not vary.
+        held: points' values in dimensions that do not vary, and have no index.
         blocks: how many sets of rows there are, to be taken in turn by several functions, so
             that what one set says by luck the others do not.
         points: N, a power of 2, of a set.
         seed: of the Sobol points.
+
+    Attributes:
+        names: of the k dimensions, those with something to choose that are not held.
     """
 
     def __init__(
         self,
         space: Space,
-        names: Sequence[str],
         *,
         held: Mapping[str, Any],
         blocks: int,
@@ -60,8 +61,9 @@ class TotalIndices:
             ], dtype=torch.float64)
             for half in drawn.split(space.width, dim=1)
         )  # fmt: skip
+        self.names = tuple(n for n, d in space.dimensions.items() if d.width and n not in held)
         columns = space.columns()
-        self._columns = [columns[name] for name in names]
+        self._columns = [columns[name] for name in self.names]
 
     def rows(self, turn: int) -> Tensor:
         """Return the (2 + k) N rows of a function's turn, counted from 0."""

@@ -1,7 +1,6 @@
 """Measured cells, and how their errors are distributed at each conductance."""
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ WRITTEN, READ = "written", "read"
 # Fewer cells tell little of how errors are distributed.
 FEWEST_CELLS = 20
 # Where cells were written to no more values than MOST_LEVELS each value with enough cells is a
-# level; else a level has about so many cells, of neighbouring conductances.
+# level; else a level has about so many cells of neighbouring conductances, fewer if there would
+# be fewer levels than FEWEST_LEVELS, more if more than MOST_LEVELS.
 CELLS_OF_A_LEVEL, FEWEST_LEVELS, MOST_LEVELS = 200, 8, 32
 
 # Conductances at which quantiles are kept: steps from nothing to the largest.
@@ -56,7 +56,7 @@ def errors_of(written: Sequence[float] | Tensor, read: Sequence[float] | Tensor)
 
     Raises:
         SettingError: there are fewer than `FEWEST_CELLS`, not as many numbers of either kind,
-            one that is none, or all of `written` are 0.
+            one that is none, all of `written` are 0, or errors too large for a float32.
     """
     wanted, found = _numbers(written, WRITTEN), _numbers(read, READ)
     if len(wanted) != len(found) or len(wanted) < FEWEST_CELLS:
@@ -72,18 +72,18 @@ def errors_of(written: Sequence[float] | Tensor, read: Sequence[float] | Tensor)
         )
     parts = np.abs(wanted) / largest
     errors = np.where(wanted < 0, -1.0, 1.0) * (found - wanted) / largest
-    groups = _sorted(parts)
+    groups = _levels(parts)
     rows, levels = np.linspace(0, 1, ROWS + 1), [parts[group].mean() for group in groups]
     quantiles = np.stack([_quantiles(errors[group]) for group in groups])
     table = np.stack([np.interp(rows, levels, column) for column in quantiles.T], axis=1)
     slope = float((parts * errors).sum() / (parts**2).sum())
-    found = torch.from_numpy(table).float()
-    if not (found.isfinite().all() and np.isfinite(slope)):
+    kept = torch.from_numpy(table).float()
+    if not (kept.isfinite().all() and np.isfinite(slope)):
         raise SettingError(
             "Expected errors that are numbers, as parts of the largest conductance, but they are "
             f"up to {np.abs(errors).max():g} times it. Are both columns in one unit?"
         )
-    return Errors(found, slope)
+    return Errors(kept, slope)
 
 
 def cells_in(path: Path) -> tuple[list[str], list[str]]:
@@ -105,21 +105,22 @@ def cells_in(path: Path) -> tuple[list[str], list[str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SettingError(
             "Expected `drift.file` to be a CSV file with a row for each cell, but "
-            f"{os.fspath(path)} cannot be read: {error}."
+            f"{path} cannot be read: {error}."
         ) from error
     return [cell[0] for cell in cells], [cell[1] for cell in cells]
 
 
-def _sorted(parts: np.ndarray) -> list[np.ndarray]:
+def _levels(parts: np.ndarray) -> list[np.ndarray]:
     """Return which cells belong to each level, from the lowest to the highest."""
     rows = np.round(parts * ROWS)
     order = np.argsort(rows, kind="stable")
     values, starts = np.unique(rows[order], return_index=True)
     count, few = len(parts), len(values) <= MOST_LEVELS
-    enough = min(CELLS_OF_A_LEVEL, count // FEWEST_LEVELS)
     if few and count >= FEWEST_CELLS * len(values):
         enough = FEWEST_CELLS
-    enough = max(enough, FEWEST_CELLS, 0 if few else count // MOST_LEVELS)
+    else:
+        some = min(CELLS_OF_A_LEVEL, count // FEWEST_LEVELS)
+        enough = max(FEWEST_CELLS, some, count // MOST_LEVELS)
     # Cells of one value stay together, and are joined by the next ones if they are too few.
     ends = [0]
     for start in [*starts[1:], count]:

@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Gamma, MultivariateNormal, Normal
 
 from bayesft.bo import hyperposterior
+from bayesft.bo.errors import SurrogateError
 from bayesft.bo.hyperposterior import LogDensity, plausible
 from bayesft.bo.kernels import SHORTEST_LENGTH_SCALE, SMALLEST_KERNEL_VARIANCE
 from bayesft.bo.surrogate import SMALLEST_LEARNT_VARIANCE, fit
@@ -123,6 +124,31 @@ def test_a_trajectory_leads_back_to_its_start_and_keeps_its_energy():
     back = hyperposterior._trajectory(density, axes, (there, -speed, higher, gradient), 0.05, 20)
     torch.testing.assert_close(back[0], theta)
     torch.testing.assert_close(back[1], -momentum)
+
+
+def test_each_trajectory_begins_with_the_gradient_of_where_the_chain_is(monkeypatch):
+    """Also where a draw was accepted, and where one was not."""
+    density = Known(lambda theta: -theta.square().sum() / 2 - theta.exp().sum(), [0.0, 0.5])
+    begun = []
+
+    def trajectory(density, axes, start, *rest, real=hyperposterior._trajectory):
+        begun.append(start)
+        return real(density, axes, start, *rest)
+
+    monkeypatch.setattr(hyperposterior, "_trajectory", trajectory)
+    chain = torch.stack(list(hyperposterior._chain(density, 100, generator())))
+    assert (chain[1:] != chain[:-1]).any(1).float().mean() > 0.5
+    for theta, _, value, gradient in begun:
+        expected = density(theta)
+        assert value == expected[0]
+        assert torch.equal(gradient, expected[1])
+
+
+def test_a_fit_without_a_density_is_told():
+    surrogate = noisy_fit()
+    surrogate.gp.train_targets[0] = torch.nan
+    with pytest.raises(SurrogateError, match="no density to draw others from"):
+        next(plausible(surrogate, 5, generator()))
 
 
 def test_where_the_numerics_break_down_nothing_is_drawn():

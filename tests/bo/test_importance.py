@@ -31,11 +31,15 @@ def test_a_sum_is_shared_as_its_variances_are():
 
 
 def test_it_is_the_same_whatever_the_values_are_measured_in():
-    shares = [
-        found(told(cube(2), lambda x0, x1, unit=unit: unit * (2 * x0 + x1), 12, noise=0, stderr=0))
-        for unit in (1.0, 2.0**600)
-    ]
-    assert shares[0] == shares[1]
+    """And the error of an effect is in their units, whose squares are no floats."""
+    unit = 2.0**600
+    small, large = (
+        told(cube(2), lambda x0, x1, u=u: u * (2 * x0 + x1), 12, noise=0, stderr=0)
+        for u in (1.0, unit)
+    )
+    assert found(small) == found(large)
+    for a, b in zip(small.insight().influences, large.insight().influences, strict=True):
+        assert 0 < unit * a.effect_sd == pytest.approx(b.effect_sd)
 
 
 def test_fewer_trials_are_less_sure():

@@ -11,17 +11,16 @@ from bayesft.bo.space import Categorical, Integer, Real, Space
 from tests.helpers.surrogates import cube
 
 
-def indices(space, function, *, held=None, points=1024, turns=(0,), blocks=4, names=None):
+def indices(space, function, *, held=None, points=1024, turns=(0,), blocks=4):
     """Return the indices of a function of points, the mean of several turns, by name."""
     held = held or {}
-    names = names or [name for name in space.dimensions if name not in held]
-    asked = TotalIndices(space, names, held=held, blocks=blocks, points=points, seed=0)
+    asked = TotalIndices(space, held=held, blocks=blocks, points=points, seed=0)
     found = []
     for turn in turns:
         rows = asked.rows(turn)
         values = [function(**space.decode(row)) for row in rows.tolist()]
         found.append(asked.of(torch.tensor(values, dtype=torch.float64)))
-    return dict(zip(names, torch.stack(found).mean(0).tolist(), strict=True))
+    return dict(zip(asked.names, torch.stack(found).mean(0).tolist(), strict=True))
 
 
 def test_the_indices_of_ishigamis_function():
@@ -52,7 +51,7 @@ def test_integers_and_choices_are_even_and_a_choice_is_one_dimension():
     every = torch.tensor([value(*point, 1) for point in itertools.product(*axes)]).double()
     every = every.reshape(4, 3, 2)
     left = [every.var(dim=i, correction=0).mean() / every.var(correction=0) for i in range(3)]
-    found = indices(space, value, names=["depth", "act", "flag"], turns=range(4))
+    found = indices(space, value, turns=range(4))
     assert list(found.values()) == pytest.approx(torch.stack(left).tolist(), abs=0.015)
 
 
@@ -70,22 +69,21 @@ def test_every_row_stands_for_a_point():
     space = Space({
         "depth": Integer(1, 4), "act": Categorical(("relu", "elu", "tanh")), "rate": Real(0, 1),
     })  # fmt: skip
-    asked = TotalIndices(space, list(space.dimensions), held={}, blocks=1, points=64, seed=0)
+    asked = TotalIndices(space, held={}, blocks=1, points=64, seed=0)
     for row in asked.rows(0).tolist():
         assert space.round_row(row) == pytest.approx(row, abs=1e-5)
 
 
 def test_another_seed_has_other_rows():
     one, other = (
-        TotalIndices(cube(2), ["x0"], held={}, blocks=1, points=64, seed=seed).rows(0)
-        for seed in (0, 1)
+        TotalIndices(cube(2), held={}, blocks=1, points=64, seed=seed).rows(0) for seed in (0, 1)
     )
     assert not (one == other).any()
 
 
 def test_what_is_held_has_its_value_in_every_row():
     space = Space({"x": Real(0, 1), "progress": Real(0, 1)})
-    asked = TotalIndices(space, ["x"], held={"progress": 0.25}, blocks=2, points=64, seed=0)
+    asked = TotalIndices(space, held={"progress": 0.25}, blocks=2, points=64, seed=0)
     rows = asked.rows(1)
     assert rows.shape == (3 * 64, 2)
     assert (rows[:, 1] == 0.25).all()
@@ -93,7 +91,7 @@ def test_what_is_held_has_its_value_in_every_row():
 
 
 def test_each_turn_has_other_rows_until_all_had_theirs():
-    asked = TotalIndices(cube(2), ["x0", "x1"], held={}, blocks=3, points=64, seed=0)
+    asked = TotalIndices(cube(2), held={}, blocks=3, points=64, seed=0)
     first, second = asked.rows(0), asked.rows(1)
     assert not (first[:64].unsqueeze(1) == second[:64]).all(-1).any()
     assert torch.equal(asked.rows(3), first)
@@ -103,9 +101,15 @@ def test_all_of_a_function_of_one_dimension_is_that_dimensions():
     """However few the points are: by their luck no share is above 1."""
     shares = []
     for seed in range(20):
-        asked = TotalIndices(cube(1), ["x0"], held={}, blocks=1, points=64, seed=seed)
+        asked = TotalIndices(cube(1), held={}, blocks=1, points=64, seed=seed)
         shares.append(asked.of(asked.rows(0)[:, 0].exp()).item())
     assert 0.9 < min(shares) < max(shares) == 1
+
+
+def test_the_variance_is_that_of_the_points_themselves():
+    """Values 0 and 2 have a variance of 1; to leave one of two by 1 is half of 1/2."""
+    asked = TotalIndices(cube(1), held={}, blocks=1, points=2, seed=0)
+    assert asked.of(torch.tensor([0.0, 2, 2, 0, 1, 2])).tolist() == [0.25]
 
 
 def test_a_constant_depends_on_nothing():

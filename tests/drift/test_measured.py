@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bayesft.drift import AdditiveDrift, LogNormalDrift, MeasuredDrift, standard_normals
-from bayesft.drift.cells import _sorted
+from bayesft.drift.cells import _levels
 from bayesft.drift.measured import _BLOCK
 from bayesft.errors import SettingError
 
@@ -210,7 +210,7 @@ def test_files_that_hold_no_cells_are_told(tmp_path, text, message):
     ],
 )
 def test_cells_are_sorted_by_a_few_values_or_into_equal_numbers(parts, sizes):
-    groups = _sorted(parts)
+    groups = _levels(parts)
     assert [len(group) for group in groups] == sizes
     ends = [(parts[group].min(), parts[group].max()) for group in groups]
     assert all(high <= low for (_, high), (low, _) in itertools.pairwise(ends))
