@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ LARGE = 1 << 24
 # Numbers between which a row may begin, so that all rows lie in memory alike: how a product
 # is computed, and rounded, can depend on that.
 _ALIGNED = 16
+
+Draw = tuple[Chip, float]
+"""A chip, and how strong the drift is."""
 
 
 class DriftingWeights:
@@ -84,6 +88,8 @@ class DriftingWeights:
         # New memory for each draw would cost as much as the drift.
         self._rows: Tensor | None = None
         self._codes: Tensor | None = None
+        # Whose they are.
+        self._coded_chips: list[Chip] = []
         # A row for what is shown to the network alone.
         self._shown: Tensor | None = None
         # What each parameter looks at to see a row, by the row's address: a part of it, or
@@ -110,53 +116,57 @@ class DriftingWeights:
             copied = len(chips) > 1 and _copies_rows(self.device)
             shown = self._memory_to_show() if copied or len(chips) == 1 else None
             rows = shown[None] if len(chips) == 1 else self._memory_of_rows(len(chips))
-            for _ in self._filled(rows, chips, sigmas):
+            for sigma in sigmas:
+                self._fill(rows, [(chip, sigma) for chip in chips])
                 for row in rows:
                     if copied:
                         shown.copy_(row)
                     self._show(shown if copied else row)
                     yield
 
-    def rows(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[Tensor]:
-        """Yield the drifted weights of D chips at each sigma, which the network need not have.
+    def rows(self, draws: Sequence[Draw]) -> Tensor:
+        """Return the drifted weights of D draws, which the network need not have.
 
         If it looks at rows that `draws` gave it, these may be written again.
 
-        Yields:
+        Args:
+            draws: D of them, those of one sigma best together.
+
+        Returns:
             shape `(D, count)`, each row in the order of `names`; as it is until the
-            next step.
+            next call.
         """
-        rows = self._memory_of_rows(len(chips))
-        for _ in self._filled(rows, chips, sigmas):
-            yield rows[:, : self.count]
+        rows = self._memory_of_rows(len(draws))
+        self._fill(rows, draws)
+        return rows[:, : self.count]
 
-    def _filled(
-        self, rows: Tensor, chips: Sequence[Chip], sigmas: Sequence[float]
-    ) -> Iterator[None]:
-        """Write the drifted weights of D chips to as many rows, at one sigma after the other."""
-        codes = None
-        for sigma in sigmas:
+    def _fill(self, rows: Tensor, draws: Sequence[Draw]) -> None:
+        """Write the drifted weights of D draws to as many rows."""
+        for sigma in {sigma for _, sigma in draws}:
             self._coded.check(sigma)
-            if not self._by_kernel(rows, chips, sigma):
-                if codes is None and not self.streamed:
-                    codes = self._codes_of(chips)
-                self._fill(rows, chips, codes, sigma)
-            yield
-
-    def _by_kernel(self, rows: Tensor, chips: Sequence[Chip], sigma: float) -> bool:
         with torch.inference_mode(False), torch.no_grad():
-            return self._at_once and self._coded.by_kernel(rows, self._row, chips, sigma)
-
-    def _fill(
-        self, rows: Tensor, chips: Sequence[Chip], codes: Tensor | None, sigma: float
-    ) -> None:
+            if self._at_once and self._coded.by_kernel(rows, self._row, draws):
+                return
+        chips = list(dict.fromkeys(chip for chip, _ in draws))
+        codes = None if self.streamed else self._codes_of(chips)
         if self._at_once:
+            self._fill_at_once(rows, draws, chips, codes)
+            return
+        place = {chip: k for k, chip in enumerate(chips)}
+        for row, (chip, sigma) in zip(rows, draws, strict=True):
+            made = None if codes is None else codes[place[chip]]
+            self._drift(self._parts(row), self._reader(chip, made), sigma)
+
+    def _fill_at_once(
+        self, rows: Tensor, draws: Sequence[Draw], chips: list[Chip], codes: Tensor
+    ) -> None:
+        place, start = {chip: k for k, chip in enumerate(chips)}, 0
+        for sigma, group in groupby(draws, key=lambda draw: draw[1]):
+            some = [chip for chip, _ in group]
+            own = codes if some == chips else codes[[place[chip] for chip in some]]
             with torch.inference_mode(False), torch.no_grad():
-                self._coded.into(rows, self._row, codes, sigma)
-        else:
-            for k, chip in enumerate(chips):
-                made = None if codes is None else codes[k]
-                self._drift(self._parts(rows[k]), self._reader(chip, made), sigma)
+                self._coded.into(rows[start : start + len(some)], self._row, own, sigma)
+            start += len(some)
 
     def stacked(self, rows: Tensor) -> dict[str, Tensor]:
         """Return rows of drifted weights by name, each of shape `(draws, *the parameter's)`."""
@@ -224,8 +234,12 @@ class DriftingWeights:
     def _reader(self, chip: Chip, made: Tensor | None = None) -> Reader:
         return Reader(chip, self.count, self.device, made=made)
 
-    def _codes_of(self, chips: Sequence[Chip]) -> Tensor:
-        self._codes = all_codes(chips, self._width, self.device, memory=self._codes)
+    def _codes_of(self, chips: list[Chip]) -> Tensor:
+        if self._codes is None or self._coded_chips != chips:
+            # None are known while they are written.
+            self._coded_chips = []
+            self._codes = all_codes(chips, self._width, self.device, memory=self._codes)
+            self._coded_chips = chips
         return self._codes
 
     def _memory_of_rows(self, draws: int) -> Tensor:

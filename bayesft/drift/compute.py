@@ -1,6 +1,7 @@
 """What drift makes of weights, written to memory that is given."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -134,25 +135,27 @@ class CodedDrift:
             out.mul_(weight)
 
     def by_kernel(
-        self, out: Tensor, weight: Tensor, chips: Sequence[Chip], sigma: float, *, start: int = 0
+        self, out: Tensor, weight: Tensor, draws: Sequence[tuple[Chip, float]], *, start: int = 0
     ) -> bool:
-        """Write drifted weights of D chips by a kernel, without their codes, if there is one.
+        """Write drifted weights of D draws by a kernel, without their codes, if there is one.
 
         Args:
             out: shape `(D, n)`.
             weight: shape `(n,)`, of that type.
-            chips: D of them.
-            sigma: the strength.
+            draws: D times a chip and a strength.
             start: the place of the first weight.
 
         Returns:
             Whether it was done.
         """
-        factors = self._factors(sigma, out.dtype)
-        if factors is None or not chips or not kernels.multiplies(out, weight, factors):
+        runs = [(sigma, len(list(run))) for sigma, run in groupby(sigma for _, sigma in draws)]
+        factors = [self._factors(sigma, out.dtype) for sigma, _ in runs]
+        if not runs or any(each is None for each in factors):
             return False
-        keys = chip_keys([(chip.seed, chip.index) for chip in chips], self.device)
-        kernels.multiply(out, weight, factors, keys, start)
+        if not kernels.multiplies(out, weight, factors[0]):
+            return False
+        keys = chip_keys([(chip.seed, chip.index) for chip, _ in draws], self.device)
+        kernels.multiply(out, weight, factors, keys, [length for _, length in runs], start)
         return True
 
     def _factors(self, sigma: float, dtype: torch.dtype) -> Tensor | None:
@@ -199,7 +202,7 @@ def drift_parameters(
         flat = weight.is_contiguous() and out.is_contiguous() and weight.dtype == out.dtype
         if drift.drift.elementwise and flat:
             start, out, weight = 0, out.view(-1), weight.view(-1)
-            if drift.by_kernel(out[None], weight, [codes.chip], sigma, start=codes.position):
+            if drift.by_kernel(out[None], weight, [(codes.chip, sigma)], start=codes.position):
                 codes.skip(size)
                 continue
             for piece in codes.pieces(size):

@@ -17,6 +17,7 @@ n    number of places
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -72,7 +73,13 @@ def chip_keys(chips: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
         chips: seed and index of each, D of them, at least one.
         device: where to have them.
     """
-    return keys_of([digest(seed, index, "weights") for seed, index in chips], device)
+    return keys_of([_words_of_chip(*chip) for chip in chips], device)
+
+
+# A chip is asked for at every sigma, and a hash takes as long as many weights.
+@lru_cache(maxsize=1 << 12)
+def _words_of_chip(seed: int, index: int) -> tuple[int, int, int, int]:
+    return digest(seed, index, "weights")
 
 
 def fill_codes(codes: Tensor, chips: Sequence[tuple[int, int]], *, start: int = 0) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bayesft.drift.pinned import sent
+
 BITS = 64
 STEP = 0x9E3779B97F4A7C15
 ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -33,10 +35,7 @@ def digest(*names: int | str) -> tuple[int, int, int, int]:
 
 def keys_of(digests: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """Return words as int64, shape `(D, number of words)`, on `device`; D at least 1."""
-    signed = [[_signed(word) for word in each] for each in digests]
-    # A GPU's stream is waited for by a copy unless it is from memory that is pinned.
-    keys = torch.tensor(signed, dtype=torch.int64, device="cpu", pin_memory=device.type == "cuda")
-    return keys.to(device, non_blocking=True)
+    return sent(torch.from_numpy(np.array(digests, np.uint64).view(np.int64)), device)
 
 
 def words(keys: Tensor, first: int, count: int) -> Tensor:

@@ -96,7 +96,7 @@ def mean_of_finite(numbers: Sequence[float]) -> float:
 def _missing(
     sampler: Sampler, folds: dict[float, Folds], images: dict[float, int]
 ) -> list[Request]:
-    """Return what to score next, draws of one form together."""
+    """Return what to score next, draws of one form together, and those of as many images."""
     wanted: dict[tuple[int, int], list[float]] = defaultdict(list)
     for sigma, each in folds.items():
         for number in each.missing:
@@ -112,7 +112,8 @@ def _missing(
             stream=f"images of fold {chip % FOLDS}",
         )
         forms[size, tuple(sigmas)].append(Request(chip, tuple(sigmas), places))
-    return [request for requests in forms.values() for request in requests]
+    by_images = sorted(forms.items(), key=lambda form: form[0][0])
+    return [request for _, requests in by_images for request in requests]
 
 
 def _row(scores: dict[int, float], folds: Folds) -> list[float | None]:

@@ -1,8 +1,8 @@
 """From requests for draws to their scores, whatever backend and however many processes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import Any
 
 import torch
@@ -74,7 +74,7 @@ class Sampler:
         The device is waited for once.
         """
         mine = share(len(requests), distributed=self.distributed)
-        kept = [each.flatten(0, 1) for each in self._score([requests[i] for i in mine])]
+        kept = list(self._score([requests[i] for i in mine]))
         if not kept:
             # More processes than draws.
             kept = [torch.zeros(0, 2, dtype=torch.float64)]
@@ -85,24 +85,31 @@ class Sampler:
         return list(table.split(lengths))
 
     def _score(self, requests: Sequence[Request]) -> Iterator[Tensor]:
-        """Yield `(draws, sigmas, 2)` for each chunk of requests of one form, in order."""
-        batches = self.pool.batches([request.images for request in requests], seed=self.seed)
-        for (sigmas, _), group in groupby(requests, key=lambda r: (r.sigmas, len(r.images))):
+        """Yield `(draws, 2)` for each chunk of requests, in order."""
+        rows = self.pool.batches([request.images for request in requests], seed=self.seed)
+        batches = map(self.prepare, rows)
+        if requests and self._backend is None:
+            first = next(batches)
+            self._backend = self._choose(first)
+            batches = chain([first], batches)
+        for _, group in groupby(requests, key=self._form):
             waiting = list(group)
             while waiting:
-                first = self.prepare(next(batches))
-                if self._backend is None:
-                    self._backend = self._choose(first, waiting[0])
+                first = next(batches)
                 # Nearly as many each time, so that mostly memory fits again.
                 calls = -(-len(waiting) // self._backend.chunk(first))
                 size = -(-len(waiting) // calls)
-                ready = [first, *map(self.prepare, islice(batches, size - 1))]
+                ready = [first, *islice(batches, size - 1)]
                 chunk, waiting = waiting[:size], waiting[size:]
                 chips = [Chip(self.seed, request.chip) for request in chunk]
-                yield self._backend(chips, ready, sigmas)
+                yield self._backend(chips, ready, [request.sigmas for request in chunk])
 
-    def _choose(self, batch: Any, request: Request) -> Backend:
-        def probe(size: int) -> tuple[list[Chip], list[Any]]:
-            return [Chip(self.seed, request.chip)] * size, [batch] * size
+    def _form(self, request: Request) -> Hashable:
+        """Return what requests of one call have in common."""
+        return len(request.images), None if self._backend.mixes else request.sigmas
+
+    def _choose(self, batch: Any) -> Backend:
+        def probe(size: int) -> tuple[list[Chip], list[Any], list[tuple[float]]]:
+            return [Chip(self.seed, k) for k in range(size)], [batch] * size, [(0.0,)] * size
 
         return choose(self._name, self.model, self.weights, self.score, probe=probe)

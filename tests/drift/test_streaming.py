@@ -97,10 +97,15 @@ def test_draws_and_rows_are_the_same_to_the_bit(monkeypatch, change, drift):
     def both():
         with DriftingWeights(model, drift) as weights:
             draws = [kept(model) for _ in weights.draws(chips, sigmas)]
+            together = [(chip, sigma) for sigma in sigmas for chip in chips]
+            # At one sigma some of the chips, in another order, and one of them twice.
+            others = [*together[:3], (chips[1], 0.3), (chips[0], 0.3), (chips[1], 0.3)]
             rows = [
-                [values.clone() for values in weights.stacked(row).values()]
-                for row in weights.rows(chips, sigmas)
+                [values.clone() for values in weights.stacked(weights.rows(asked)).values()]
+                for asked in (together, others)
             ]
+            expected = [draws[k] for k in (0, 1, 2, 3, 2, 3)]
+            assert all(map(torch.equal, rows[1], map(torch.stack, zip(*expected, strict=True))))
         return weights.streamed, draws, rows
 
     before, draws, rows = both()

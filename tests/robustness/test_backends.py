@@ -11,9 +11,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, apply, drifted
 from bayesft.errors import SettingError
 from bayesft.models import MLP, LeNet5
-from bayesft.robustness import accuracy, backends, evaluate
-from bayesft.robustness.backends import InPlace, Vmapped, choose, in_place
+from bayesft.robustness import accuracy, adaptive, backends, evaluate
+from bayesft.robustness.backends import InPlace, Vmapped, choice, choose, in_place
 from bayesft.robustness.images import draw_indices
+from bayesft.robustness.pilot import Plan
+from bayesft.robustness.sampler import Sampler
 
 DRIFT = LogNormalDrift()
 
@@ -199,13 +201,103 @@ def test_chunks_of_vmap_are_halved_when_they_do_not_fit(monkeypatch):
 
     with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
         chips = [Chip(0, k) for k in range(8)]
-        whole = Vmapped(model, weights, confidence)(chips, batches, [0.3, 0.6])
+        sigmas = [(0.3, 0.6)] * 8
+        whole = Vmapped(model, weights, confidence)(chips, batches, sigmas)
         monkeypatch.setattr(DriftingWeights, "stacked", limited)
         backend = Vmapped(model, weights, confidence)
-        halved = backend(chips, batches, [0.3, 0.6])
+        halved = backend(chips, batches, sigmas)
         assert backend.chunk(batches[0]) == 2
-    assert sizes == [8, 4, 2, 2, 2, 2, 4, 2, 2, 2, 2]
+    assert sizes == [8, 4, *[2] * 8]
     torch.testing.assert_close(halved, whole)
+
+
+@pytest.mark.parametrize("mixes", [False, True])
+@pytest.mark.parametrize(("most", "calls"), [(100, (3, 1)), (3, (4, 3))])
+def test_chips_may_have_sigmas_of_their_own(monkeypatch, mixes, most, calls):
+    """In any order, and on a GPU all in one call, if they fit."""
+    model = network("lenet5").eval()
+    chips, sigmas = (
+        [Chip(0, k) for k in range(4)],
+        [(0.9, 0.3), (0.3,), (0.6, 0.3, 0.9), (0.3, 0.9)],
+    )
+    batches = [list(data()[torch.arange(k, k + 6)]) for k in range(4)]
+    rows, scored = DriftingWeights.rows, []
+
+    def counted(self, draws):
+        scored.append(len(draws))
+        return rows(self, draws)
+
+    monkeypatch.setattr(DriftingWeights, "rows", counted)
+    monkeypatch.setattr(Vmapped, "chunk", lambda self, batch: most)
+    with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
+        expected = InPlace(model, weights, confidence)(chips, batches, sigmas)
+        alone = [
+            InPlace(model, weights, confidence)([chip], [batch], [own])
+            for chip, batch, own in zip(chips, batches, sigmas, strict=True)
+        ]
+        backend = (Mixing if mixes else Vmapped)(model, weights, confidence)
+        assert backend.mixes == mixes
+        found = backend(chips, batches, sigmas)
+    assert torch.equal(expected, torch.cat(alone))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert len(set(found[:, 0].tolist())) == 8
+    assert sum(scored) == 8
+    assert len(scored) == calls[mixes]
+
+
+def test_all_that_is_to_be_drawn_next_is_one_call_where_sigmas_mix(monkeypatch):
+    """But for draws of other numbers of images."""
+    calls, expected = [], []
+
+    def counted(self, chips, batches, sigmas, score=Vmapped.__call__):
+        calls.append(len(set(sigmas)))
+        return score(self, chips, batches, sigmas)
+
+    def asked(self, requests, sample=Sampler.__call__):
+        expected.append(len({len(request.images) for request in requests}))
+        return sample(self, requests)
+
+    settings = {"target_stderr": 0.006, "score": confidence, "backend": "vmap"}
+    model, sigmas = network("mlp"), [0.1, 0.4, 0.7, 1.0]
+    apart = evaluate(model, data(), DRIFT, sigmas, images_per_draw=20, **settings)
+    monkeypatch.setattr(choice, "BACKENDS", {"vmap": Mixing})
+    monkeypatch.setattr(Vmapped, "__call__", counted)
+    monkeypatch.setattr(Sampler, "__call__", asked)
+    together = evaluate(model, data(), DRIFT, sigmas, images_per_draw=20, **settings)
+    for one, other in zip(apart.scores, together.scores, strict=True):
+        torch.testing.assert_close(torch.tensor(one), torch.tensor(other), rtol=1e-5, atol=1e-6)
+    # Three times to find out that it serves.
+    assert set(expected) == {1}
+    assert len(calls) == 3 + len(expected)
+    calls.clear(), expected.clear()
+    plans = [Plan(8, 40), Plan(8, 120), Plan(16, 60), Plan(8, 300)]
+    monkeypatch.setattr(adaptive, "run_pilot", lambda *given, **limits: plans)
+    evaluate(model, data(), DRIFT, sigmas, **settings)
+    assert expected[0] == 2
+    assert max(calls) > 1
+    assert len(calls) == 3 + sum(expected)
+
+
+class Mixing(Vmapped):
+    """As on a GPU."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.mixes = True
+
+
+def test_a_networks_activations_are_measured_once(monkeypatch):
+    measured, original = [], Vmapped._measure
+
+    def counted(self, batch):
+        measured.append(batch)
+        return original(self, batch)
+
+    monkeypatch.setattr(Vmapped, "_measure", counted)
+    model = network("lenet5")
+    for images in (4, 8):
+        evaluate(model, data(), DRIFT, [0.3], 5, images_per_draw=images, backend="vmap")
+    assert len(measured) == 1
 
 
 def test_a_larger_network_has_smaller_chunks():
@@ -317,8 +409,9 @@ def test_a_backend_of_ones_own_is_an_entry(monkeypatch):
     with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
         batch = list(data()[torch.arange(3)])
         chosen = choose(
-            "mine", model, weights, accuracy, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n)
-        )
+            "mine", model, weights, accuracy,
+            probe=lambda count: ([Chip(0, 0)] * count, [batch] * count, [(0.0,)] * count),
+        )  # fmt: skip
     assert type(chosen) is Mine
     assert evaluate(model, data(), DRIFT, [0.5], 3, backend="mine").points[0].draws == 3
 

@@ -46,9 +46,13 @@ def kinds(monkeypatch):
     return SimpleNamespace(one=one, many=many)
 
 
+def probing(batch):
+    return lambda count: ([Chip(0, 0)] * count, [batch] * count, [(0.0,)] * count)
+
+
 def ask(model, *, images=2, score=accuracy, weights=CUDA):
-    batch = [torch.zeros(images, 1)]
-    found = choose("auto", model, weights, score, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n))
+    probe = probing([torch.zeros(images, 1)])
+    found = choose("auto", model, weights, score, probe=probe)
     return type(getattr(found, "backend", found))
 
 
@@ -106,9 +110,9 @@ def test_a_network_that_was_asked_about_is_let_go(kinds):
 def test_what_cannot_serve_a_network_any_more_is_given_up(kinds, monkeypatch):
     """The network was changed, or is scored in another way."""
     model, batch = MLP(image_size=12, hidden=(20,)), [torch.zeros(2, 1)]
-    found = choose("auto", model, CUDA, accuracy, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n))
+    found = choose("auto", model, CUDA, accuracy, probe=probing(batch))
     assert found.chunk(batch) == 100
-    found([Chip(0, 0)], [batch], [0.3])
+    found([Chip(0, 0)], [batch], [(0.3,)])
     tried = []
 
     def broken(*arguments):
@@ -117,8 +121,8 @@ def test_what_cannot_serve_a_network_any_more_is_given_up(kinds, monkeypatch):
 
     monkeypatch.setattr(kinds.many, "__call__", broken)
     monkeypatch.setattr(kinds.one, "__call__", lambda *arguments: "scores")
-    assert found([Chip(0, 0)], [batch], [0.3]) == "scores"
-    assert found([Chip(0, 1)], [batch], [0.3]) == "scores"
+    assert found([Chip(0, 0)], [batch], [(0.3,)]) == "scores"
+    assert found([Chip(0, 1)], [batch], [(0.3,)]) == "scores"
     assert len(tried) == 1
     assert ask(model) is kinds.one
 
@@ -131,7 +135,7 @@ def test_what_scores_other_weights_is_not_taken(kinds, monkeypatch):
 @pytest.mark.parametrize("error", [SettingError("as if"), RuntimeError("as if")])
 def test_what_is_wrong_with_a_score_is_told(kinds, monkeypatch, error):
     model, batch = MLP(image_size=12, hidden=(20,)), [torch.zeros(2, 1)]
-    found = choose("auto", model, CUDA, accuracy, probe=lambda n: ([Chip(0, 0)] * n, [batch] * n))
+    found = choose("auto", model, CUDA, accuracy, probe=probing(batch))
 
     def broken(*arguments):
         raise error
@@ -139,7 +143,7 @@ def test_what_is_wrong_with_a_score_is_told(kinds, monkeypatch, error):
     monkeypatch.setattr(kinds.many, "__call__", broken)
     monkeypatch.setattr(kinds.one, "__call__", broken)
     with pytest.raises(type(error), match="as if"):
-        found([Chip(0, 0)], [batch], [0.3])
+        found([Chip(0, 0)], [batch], [(0.3,)])
 
 
 def test_a_draw_of_a_chunk_of_one_is_timed_alone(kinds, monkeypatch):

@@ -112,10 +112,10 @@ def test_a_draw_is_rounded_alike_however_many_there_are(images, threads):
     try:
         with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
             backend = ManyLinear(model, weights, _raw)
-            together = backend(chips, batches, [0.7])
+            together = backend(chips, batches, [(0.7,)] * 9)
             for size in (1, 2, 4):
                 parts = [slice(start, start + size) for start in range(0, 9, size)]
-                found = [backend(chips[p], batches[p], [0.7]) for p in parts]
+                found = [backend(chips[p], batches[p], [(0.7,)] * len(chips[p])) for p in parts]
                 assert torch.equal(torch.cat(found), together), size
             assert backend.many is not None
     finally:

@@ -3,12 +3,14 @@
 But those go over memory at each step of a hash: on a CPU they take four times as long,
 on a GPU thirty times.
 
-cpu    by numba, the extra `fast`, where PyTorch's threads are GNU's OpenMP: on Linux
-gpu    by PyTorch's own compiler
+cpu            by numba, the extra `fast`, where PyTorch's threads are GNU's OpenMP: on Linux
+gpu            codes, by PyTorch's own compiler
+gpu_products   drifted weights, by Triton, which comes with PyTorch on Linux
 """
 
 import importlib.util
 import warnings
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import ModuleType
 
@@ -36,36 +38,78 @@ def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
 def multiplies(out: Tensor, weight: Tensor, factors: Tensor) -> bool:
     """Tell whether there is a kernel that `multiply` can use for these.
 
-    For float32 on a CPU, each contiguous, of the shapes that are said there.
+    For float32 on a CPU or a GPU, each contiguous, of the shapes that are said there.
     """
     if torch.compiler.is_compiling():
         return False
     return (
         all(map(_is_plain, (out, weight, factors)))
+        and out.device == weight.device == factors.device
         and out.shape[1:] == weight.shape
         and factors.shape == (2 * BINS,)
-        and _of("cpu") is not None
+        and _multiplier(out.device) is not None
     )
 
 
-def multiply(out: Tensor, weight: Tensor, factors: Tensor, keys: Tensor, start: int) -> None:
-    """Write a weight times the factor of its code, for several chips. If it `multiplies`.
+def multiply(
+    out: Tensor,
+    weight: Tensor,
+    factors: Sequence[Tensor],
+    keys: Tensor,
+    runs: Sequence[int],
+    start: int,
+) -> None:
+    """Write a weight times the factor of its code, for several draws. If it `multiplies`.
 
     Args:
         out: shape `(D, n)`.
         weight: shape `(n,)`.
-        factors: one for each code.
+        factors: of S runs of draws, one for each code.
         keys: int64, shape `(D, 4)`, contiguous.
+        runs: the lengths of the runs, S of them, which sum to D.
         start: the place of the first weight.
     """
-    _of("cpu").multiply(out, weight, factors, keys, start)
+    _multiplier(out.device)(out, weight, factors, keys, runs, start)
+
+
+def _multiplier(device: torch.device) -> Callable[..., None] | None:
+    """Return what multiplies on a device, None if nothing does."""
+    if device.type == "cuda":
+        return _gpu_multiplier(str(device))
+    kernels = _of(device.type)
+    return None if kernels is None else kernels.multiply
+
+
+@lru_cache(maxsize=16)
+def _gpu_multiplier(device: str) -> Callable[..., None] | None:
+    """Return what multiplies on a GPU, compiled: Triton keeps it on the disk."""
+    # PyTorch brings it along where there is one.
+    if importlib.util.find_spec("triton") is None:
+        return None
+    try:
+        products = importlib.import_module(f"{__name__}.gpu_products")
+        weight, table = torch.ones(8, device=device), torch.ones(2 * BINS, device=device)
+        keys = torch.zeros(2, 4, dtype=torch.int64, device=device)
+        for runs in ([2], [1, 1]):
+            out = torch.empty(2, 8, device=device)
+            products.multiply(out, weight, [table] * len(runs), keys, runs, 0)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        warnings.warn(
+            f"Triton could not compile a kernel for {device} ({type(error).__name__}: {error}): "
+            "chips are the same, but take longer.",
+            stacklevel=2,
+        )
+        return None
+    return products.multiply
 
 
 def _is_plain(tensor: Tensor) -> bool:
     """Tell whether a tensor's float32 numbers lie at its address, one after the other."""
     return (
         type(tensor) is Tensor
-        and tensor.device.type == "cpu"
+        and tensor.device.type in ("cpu", "cuda")
         and tensor.dtype == torch.float32
         and tensor.layout is torch.strided
         and tensor.is_contiguous()

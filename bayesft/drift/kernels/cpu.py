@@ -4,7 +4,7 @@ Compiled by numba when this is imported. Numba keeps what it compiled until this
 changed, and so a kernel is given the constants that come from others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,9 +64,18 @@ def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
     return True
 
 
-def multiply(out: Tensor, weight: Tensor, factors: Tensor, keys: Tensor, start: int) -> None:
-    """Write a weight times the factor of its code."""
-    _run(_multiply, out, keys, start, weight, factors)
+def multiply(
+    out: Tensor,
+    weight: Tensor,
+    factors: Sequence[Tensor],
+    keys: Tensor,
+    runs: Sequence[int],
+    start: int,
+) -> None:
+    """Write a weight times the factor of its code, of several runs of draws."""
+    parts = zip(out.split(list(runs)), keys.split(list(runs)), factors, strict=True)
+    for rows, own, table in parts:
+        _run(_multiply, rows, own, start, weight, table)
 
 
 def _run(kernel: Any, rows: Tensor, keys: Tensor, start: int, *more: Tensor) -> None:

@@ -15,25 +15,31 @@ class Backend(Protocol):
     """A way to score a network under several draws.
 
     Every backend gives the same scores on the same draws, to float tolerance.
+
+    Attributes:
+        mixes: whether a call is best given all draws that there are, and not those of
+            one set of sigmas alone.
     """
 
+    mixes: bool
+
     def __call__(
-        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float]
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[Sequence[float]]
     ) -> Tensor:
-        """Score D draws at S sigmas.
+        """Score chips, each at sigmas of its own.
 
         Args:
-            chips: D of them.
-            batches: D batches of one length, on the weights' device.
-            sigmas: S strengths.
+            chips: at least one.
+            batches: one for each chip, all of one length, on the weights' device.
+            sigmas: strengths for each chip.
 
         Returns:
-            what `mean_and_variance` keeps of each, shape `(D, S, 2)`, on that device; nothing
-            waits for it.
+            what `mean_and_variance` keeps of each chip at each of its sigmas, one chip after
+            the other, shape `(D, 2)`, on that device; nothing waits for it.
         """
 
     def chunk(self, batch: Any) -> int:
-        """Return how many draws with batches such as this one to score at once."""
+        """Return how many chips with batches such as this one to give to a call."""
 
 
 def mean_and_variance(scores: Tensor) -> Tensor:

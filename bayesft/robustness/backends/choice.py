@@ -27,8 +27,8 @@ _TAKEN = 32
 # For each network what was fastest, by what it was scored on: a training asks each epoch.
 _KNOWN: MutableMapping[nn.Module, dict[Hashable, str]] = WeakKeyDictionary()
 
-Probe = Callable[[int], tuple[Sequence[Chip], Sequence[Any]]]
-"""Gives so many chips and batches."""
+Probe = Callable[[int], tuple[Sequence[Chip], Sequence[Any], Sequence[Sequence[float]]]]
+"""Gives what a backend is called with, for so many chips."""
 
 
 def choose(
@@ -55,7 +55,7 @@ def choose(
         model: what is scored.
         weights: of `model`.
         score: a function of (model, batch).
-        probe: gives chips and batches to try with.
+        probe: gives what to try with.
 
     Raises:
         SettingError: `vmap` was asked for by name and cannot serve this network.
@@ -73,7 +73,7 @@ def choose(
     backend = BACKENDS[name](model, weights, score)
     try:
         backend.chunk(probe(1)[1][0])
-        backend(*probe(_FEW), [0.0])
+        backend(*probe(_FEW))
     except BayesFTError:
         raise
     except Exception as error:
@@ -95,9 +95,9 @@ def _sees_the_drift(
 ) -> bool:
     """Tell whether a backend scores the weights that it gives, and none that the network has."""
     backend = BACKENDS[name](model, weights, _of_outputs(score))
-    expected = backend(*probe(_FEW), [0.0])
+    expected = backend(*probe(_FEW))
     with weights.hidden():
-        found = backend(*probe(_FEW), [0.0])
+        found = backend(*probe(_FEW))
     return torch.allclose(found, expected, rtol=1e-3, atol=1e-6, equal_nan=True)
 
 
@@ -154,8 +154,12 @@ class _UntilItFails:
         self.backend = backend
         self._give_up: Callable[[], Backend] | None = give_up
 
+    @property
+    def mixes(self) -> bool:
+        return self.backend.mixes
+
     def __call__(
-        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float]
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[Sequence[float]]
     ) -> Tensor:
         if self._give_up is not None:
             try:
@@ -213,15 +217,19 @@ def _seconds_of_a_draw(backend: Backend, probe: Probe, device: torch.device, lea
 
 
 def _seconds(
-    backend: Backend, chips: Sequence[Chip], batches: Sequence[Any], device: torch.device
+    backend: Backend,
+    chips: Sequence[Chip],
+    batches: Sequence[Any],
+    sigmas: Sequence[Sequence[float]],
+    device: torch.device,
 ) -> float:
     """Return the least time of a few calls, what is slow the first time apart."""
-    backend(chips, batches, [0.0])
+    backend(chips, batches, sigmas)
     _wait_for(device)
     times = []
     for _ in range(_TIMES):
         started = time.perf_counter()
-        backend(chips, batches, [0.0])
+        backend(chips, batches, sigmas)
         _wait_for(device)
         times.append(time.perf_counter() - started)
     return min(times)

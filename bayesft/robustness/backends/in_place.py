@@ -1,6 +1,7 @@
 """One draw after the other, written into the network itself: works for any network."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -29,11 +30,15 @@ _LOGITS = 1 << 18
 class InPlace:
     """Writes each draw's weights into the network. Use inside the weights' context.
 
+    Draws of one sigma are best together, and so are chips that have the same sigmas.
+
     Args:
         model: in the mode that it is to be scored in.
         weights: of `model`.
         score: a function of (model, batch).
     """
+
+    mixes = False
 
     def __init__(self, model: nn.Module, weights: DriftingWeights, score: Score) -> None:
         self.model = model
@@ -41,8 +46,19 @@ class InPlace:
         self.score = score
 
     def __call__(
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[Sequence[float]]
+    ) -> Tensor:
+        kept, start = [], 0
+        for own, group in groupby(sigmas):
+            run = slice(start, start + len(list(group)))
+            kept.append(self._score(chips[run], batches[run], own))
+            start = run.stop
+        return torch.cat(kept)
+
+    def _score(
         self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float]
     ) -> Tensor:
+        """Score chips that have the same sigmas."""
         # A batch for each draw, once the network has its weights.
         each = [batch for _ in sigmas for batch in batches]
         drawn = (b for _, b in zip(self.weights.draws(chips, sigmas), each, strict=True))
@@ -51,7 +67,7 @@ class InPlace:
         else:
             scores = (of_each_image(self.score(self.model, batch), batch) for batch in drawn)
             kept = torch.stack([mean_and_variance(each) for each in scores])
-        return kept.unflatten(0, (len(sigmas), len(batches))).transpose(0, 1)
+        return kept.unflatten(0, (len(sigmas), len(batches))).transpose(0, 1).flatten(0, 1)
 
     def _answers(self, batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield logits and labels of several draws at once, with a first dimension for them.

@@ -41,6 +41,8 @@ class ManyLinear:
     Args: see `InPlace`.
     """
 
+    mixes = False
+
     def __init__(self, model: nn.Module, weights: DriftingWeights, score: Score) -> None:
         self.many: Vmapped | None = Vmapped(model, weights, score)
         self.one_by_one = InPlace(model, weights, score)
@@ -57,15 +59,15 @@ class ManyLinear:
         )
 
     def __call__(
-        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float]
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[Sequence[float]]
     ) -> Tensor:
         if self._serving(batches[0]) is self.many:
             try:
                 # One alone would be multiplied in another way than one of many, and often
                 # rounded in another.
                 more = 2 if len(chips) == 1 else 1
-                scores = self.many([*chips] * more, [*batches] * more, sigmas)
-                return scores[: len(chips)]
+                scores = self.many([*chips] * more, [*batches] * more, [*sigmas] * more)
+                return scores[: len(scores) // more]
             except BayesFTError:
                 raise
             except Exception:

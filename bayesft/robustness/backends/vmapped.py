@@ -1,15 +1,17 @@
 """Many draws in one call, by `torch.func.vmap`: for networks that leave a GPU idle."""
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from bayesft.drift import Chip, DriftingWeights
+from bayesft.drift.pinned import sent
 from bayesft.robustness.backends.base import mean_and_variance, of_each_image
-from bayesft.robustness.batches import bytes_of, stacked, tensors_of
+from bayesft.robustness.batches import bytes_of, mapped, stacked, tensors_of
 from bayesft.robustness.score import Score
 
 # On a CPU; there are few calls for a small network then, whose time they are.
@@ -20,9 +22,16 @@ _GPU_SHARE = 0.25
 _COPIES = 2
 _COPIES_STREAMED = 1
 
+# For each network the bytes that its modules give out for a number of a batch: to measure it
+# takes a forward pass, and a training asks each epoch.
+_GIVEN_OUT: MutableMapping[nn.Module, float] = WeakKeyDictionary()
+
 
 class Vmapped:
     """Scores a chunk of draws as one batch of networks; the network keeps its own weights.
+
+    A call takes a GPU as long as many draws, so there it has those of all sigmas; on a CPU,
+    where copies of images would take longer, those of one.
 
     Networks that update BatchNorm's statistics, are random in eval mode, or whose
     control flow depends on their data cannot be vectorised: PyTorch raises.
@@ -35,42 +44,60 @@ class Vmapped:
         self.weights = weights
         self.scored = _Scored(model, score)
         self._aliases = _aliases(model, weights.names)
-        self._activations: dict[int, int] = {}
         self._most: int | None = None
+        self.mixes = weights.device.type != "cpu"
 
     def __call__(
-        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[float]
+        self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[Sequence[float]]
     ) -> Tensor:
-        images = stacked(batches)
+        images, most = stacked(batches), self.chunk(batches[0])
+        draws = [(k, sigma) for k, own in enumerate(sigmas) for sigma in own]
+        # Those of one sigma together.
+        order = sorted(range(len(draws)), key=lambda place: (draws[place][1], place))
+        kept, start = [], 0
+        while start < len(order):
+            some = [draws[place] for place in order[start : start + most]]
+            if not self.mixes:
+                some = [draw for draw in some if draw[1] == some[0][1]]
+            scores = self._scores(chips, images, some)
+            if scores is None:
+                self._most = most = len(some) // 2
+            else:
+                kept.append(scores)
+                start += len(some)
+        return _at(torch.cat(kept), sorted(range(len(order)), key=order.__getitem__))
+
+    def _scores(
+        self, chips: Sequence[Chip], images: Any, draws: Sequence[tuple[int, float]]
+    ) -> Tensor | None:
+        """Score several draws in one call, or return None if they do not fit into memory.
+
+        Args:
+            chips: of which the draws are.
+            images: a batch for each chip, stacked.
+            draws: the place of a chip and a strength for each.
+        """
 
         def one(weights: dict[str, Tensor], batch: Any) -> Tensor:
             # Where a layer is used twice, tying by PyTorch would leave the network with
             # batched weights (pytorch/pytorch issue 164759).
             return functional_call(self.scored, weights, (batch,), tie_weights=False)
 
-        kept, rows = [], self.weights.rows(chips, sigmas)
-        for _ in sigmas:
-            try:
-                drifted = self.weights.stacked(next(rows))
-                everywhere = {
-                    f"model.{alias}": weight
-                    for name, weight in drifted.items()
-                    for alias in self._aliases[name]
-                }
-                scores = vmap(one)(everywhere, images)
-                # Of a whole batch each is one number, as of a single image.
-                kept.append(mean_and_variance(scores if scores.ndim > 1 else scores[:, None]))
-            except torch.OutOfMemoryError:
-                if len(batches) == 1:
-                    raise
-                break
-        else:
-            return torch.stack(kept, dim=1)
-        # Here and not above, where the error keeps alive what it failed over.
-        drifted = everywhere = images = rows = None
-        self._most = half = len(batches) // 2
-        halves = (slice(half), slice(half, None))
-        return torch.cat([self(chips[h], batches[h], sigmas) for h in halves])
+        places = [place for place, _ in draws]
+        try:
+            rows = self.weights.rows([(chips[place], sigma) for place, sigma in draws])
+            everywhere = {
+                f"model.{alias}": weight
+                for name, weight in self.weights.stacked(rows).items()
+                for alias in self._aliases[name]
+            }
+            scores = vmap(one)(everywhere, mapped(images, lambda each: _at(each, places)))
+            # Of a whole batch each is one number, as of a single image.
+            return mean_and_variance(scores if scores.ndim > 1 else scores[:, None])
+        except torch.OutOfMemoryError:
+            if len(draws) == 1:
+                raise
+        return None
 
     def chunk(self, batch: Any) -> int:
         device = self.weights.device
@@ -78,10 +105,11 @@ class Vmapped:
         if device.type == "cuda":
             budget = int(_GPU_SHARE * torch.cuda.mem_get_info(device)[0])
         size = sum(tensor.numel() for tensor in tensors_of(batch))
-        if size not in self._activations:
-            self._activations[size] = self._measure(batch)
+        if self.model not in _GIVEN_OUT:
+            _GIVEN_OUT[self.model] = self._measure(batch) / max(1, size)
+        given_out = int(size * _GIVEN_OUT[self.model])
         copies = _COPIES_STREAMED if self.weights.streamed else _COPIES
-        each = copies * 4 * self.weights.count + self._activations[size] + bytes_of(batch)
+        each = copies * 4 * self.weights.count + given_out + bytes_of(batch)
         return max(1, min(budget // each, self._most or budget))
 
     def _measure(self, batch: Any) -> int:
@@ -104,6 +132,13 @@ class Vmapped:
             for hook in hooks:
                 hook.remove()
         return total
+
+
+def _at(tensor: Tensor, places: list[int]) -> Tensor:
+    """Return the rows at these places; the tensor itself if they are all of them, in order."""
+    if places == list(range(len(tensor))):
+        return tensor
+    return tensor.index_select(0, sent(torch.tensor(places, device="cpu"), tensor.device))
 
 
 def _aliases(model: nn.Module, names: Sequence[str]) -> dict[str, list[str]]:

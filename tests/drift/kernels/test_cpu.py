@@ -63,7 +63,7 @@ def test_codes_and_products_are_the_same_to_the_bit(monkeypatch, threads, count,
     try:
         assert kernels.fill(codes[:, :count], keys, start)
         assert kernels.multiplies(products, weight, factors)
-        kernels.multiply(products, weight, factors, keys, start)
+        kernels.multiply(products, weight, [factors] * 2, keys, [1, len(CHIPS) - 1], start)
     finally:
         torch.set_num_threads(before)
     assert torch.equal(codes[:, :count], expected)
@@ -153,17 +153,18 @@ def test_no_keys_are_made_where_there_is_no_kernel(monkeypatch):
     monkeypatch.setattr(compute, "chip_keys", refused)
     weight = torch.randn(9, dtype=torch.float64)
     drift = CodedDrift(LogNormalDrift(), CPU)
-    assert not drift.by_kernel(weight.new_empty(1, 9), weight, [Chip(0, 0)], 0.3)
+    assert not drift.by_kernel(weight.new_empty(1, 9), weight, [(Chip(0, 0), 0.3)])
 
 
 def test_drift_takes_it():
     """Without codes in between, which would take as long again."""
-    weight, out = torch.randn(1000), torch.empty(2, 1000)
+    weight, out = torch.randn(1000), torch.empty(4, 1000)
     drift, chips = CodedDrift(LogNormalDrift(), CPU), [Chip(0, 0), Chip(0, 1)]
-    assert drift.by_kernel(out, weight, chips, 0.3)
-    for chip, row in zip(chips, out, strict=True):
+    draws = [(chips[0], 0.3), (chips[1], 0.3), (chips[1], 0.9), (chips[0], 0.3)]
+    assert drift.by_kernel(out, weight, draws)
+    for (chip, sigma), row in zip(draws, out, strict=True):
         [normals] = chip.normals({"weight": weight}).values()
-        assert torch.equal(row, LogNormalDrift()(weight, normals, 0.3))
+        assert torch.equal(row, LogNormalDrift()(weight, normals, sigma))
 
 
 def test_without_numba_there_is_none_and_no_word_of_it():

@@ -1,0 +1,13 @@
+"""Numbers on their way to a GPU."""
+
+import torch
+from torch import Tensor
+
+
+def sent(numbers: Tensor, device: torch.device) -> Tensor:
+    """Return numbers of a CPU's memory on `device`, for which nobody waits."""
+    if device.type == "cuda":
+        # A copy is waited for unless it is from memory that is pinned.
+        numbers = numbers.pin_memory()
+    # Towards a CPU it would not be waited for.
+    return numbers.to(device, non_blocking=device.type != "cpu")
