@@ -1,6 +1,7 @@
 """Many draws in one call, by `torch.func.vmap`: for networks that leave a GPU idle."""
 
 from collections.abc import MutableMapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,6 +12,7 @@ from torch.func import functional_call, vmap
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.drift.pinned import sent
 from bayesft.robustness.backends.base import mean_and_variance, of_each_image
+from bayesft.robustness.backends.columns import Columns
 from bayesft.robustness.batches import bytes_of, mapped, stacked, tensors_of
 from bayesft.robustness.score import Score
 
@@ -46,6 +48,7 @@ class Vmapped:
         self._aliases = _aliases(model, weights.names)
         self._most: int | None = None
         self.mixes = weights.device.type != "cpu"
+        self._columns = Columns() if weights.device.type == "cuda" else None
 
     def __call__(
         self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[Sequence[float]]
@@ -91,7 +94,9 @@ class Vmapped:
                 for name, weight in self.weights.stacked(rows).items()
                 for alias in self._aliases[name]
             }
-            scores = vmap(one)(everywhere, mapped(images, lambda each: _at(each, places)))
+            own = mapped(images, lambda each: _at(each, places))
+            with self._columns or nullcontext():
+                scores = vmap(one)(everywhere, own)
             # Of a whole batch each is one number, as of a single image.
             return mean_and_variance(scores if scores.ndim > 1 else scores[:, None])
         except torch.OutOfMemoryError:
@@ -113,7 +118,7 @@ class Vmapped:
         return max(1, min(budget // each, self._most or budget))
 
     def _measure(self, batch: Any) -> int:
-        """Return the bytes that the modules of the network give out for one batch."""
+        """Return the bytes that the network's modules give out, or write out, for one batch."""
         total = 0
 
         def add(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -127,11 +132,12 @@ class Vmapped:
             # On weights that do not drift, and not on the clean ones, which a layer may write
             # (an embedding with a largest norm).
             for _ in self.weights.draws([Chip(0, 0)], [0.0]):
-                self.scored(batch)
+                with self._columns or nullcontext():
+                    self.scored(batch)
         finally:
             for hook in hooks:
                 hook.remove()
-        return total
+        return total + (self._columns.largest if self._columns else 0)
 
 
 def _at(tensor: Tensor, places: list[int]) -> Tensor:
