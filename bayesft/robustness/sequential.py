@@ -19,6 +19,7 @@ With s^2 / (F n) = t^2 the standard error is t.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bayesft.robustness.statistics import tries, unseen
 
@@ -29,6 +30,27 @@ LEAST = 4
 GROWTH = 1.15
 # What no image has shown is to be below the target by all scores, of which a rule has most.
 _OF_TARGET = 0.9
+
+
+class Spread(NamedTuple):
+    """What a rule looks at of a fold's scores.
+
+    Attributes:
+        draws: n.
+        mean: of the scores.
+        squares: the sum of their squared distances from it.
+    """
+
+    draws: int
+    mean: float
+    squares: float
+
+    @classmethod
+    def of(cls, scores: Sequence[float]) -> "Spread":
+        """Return it; there is at least one score."""
+        mean = math.fsum(scores) / len(scores)
+        squares = math.fsum([(score - mean) ** 2 for score in scores])
+        return cls(len(scores), mean, squares)
 
 
 @dataclass(frozen=True)
@@ -52,28 +74,23 @@ class Rule:
     best: float
     looks: tuple[int, ...]
 
-    def enough(self, others: Sequence[Sequence[float]]) -> bool:
+    def enough(self, others: Sequence[Spread]) -> bool:
         """Whether n draws of every fold give the target, by those of the other folds.
 
         Scores that all agree have not shown that there is no error: what no image has
         shown (`statistics.unseen`) has to be below the target as well.
 
         Args:
-            others: F - 1 lists of n scores.
+            others: F - 1, each of n draws.
         """
-        folds, n = len(others) + 1, len(others[0])
-        means = [math.fsum(scores) / n for scores in others]
-        squares = math.fsum(
-            (score - mean) ** 2
-            for scores, mean in zip(others, means, strict=True)
-            for score in scores
-        )
+        folds, n = len(others) + 1, others[0].draws
+        squares = math.fsum([other.squares for other in others])
         degrees = len(others) * (n - 1)
         # By as much as the estimated error is itself unsure.
         aim = self.target * (1 - 1 / math.sqrt(2 * degrees))
         draws = folds * n
         tried = tries(draws, draws * self.images, sigma=self.sigma, agree=squares == 0)
-        mean = math.fsum(means) / len(means)
+        mean = math.fsum([other.mean for other in others]) / len(others)
         hidden = unseen(mean, tried, worst=self.worst, best=self.best)
         return squares / degrees / draws <= aim**2 and hidden <= _OF_TARGET * self.target
 
@@ -119,8 +136,9 @@ class Folds:
             own.extend(fresh)
         n = self.rule.looks[self._look]
         last = self._look == len(self.rule.looks) - 1
+        spreads = [Spread.of(own) for own in self.scores]
         for fold, stop in enumerate(self._stops):
-            others = self.scores[:fold] + self.scores[fold + 1 :]
+            others = spreads[:fold] + spreads[fold + 1 :]
             if stop is None and (last or self.rule.enough(others)):
                 self._stops[fold] = n
         self._look += not last

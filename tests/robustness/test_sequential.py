@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bayesft.robustness.sequential import FOLDS, LEAST, Folds, Rule, make_looks
+from bayesft.robustness.sequential import FOLDS, LEAST, Folds, Rule, Spread, make_looks
 from bayesft.robustness.statistics import as_array, combined_stderr, mean
 
 
@@ -59,7 +59,8 @@ def test_stopping_by_ones_own_scores_would_be_biased():
     def naive(draws):
         means = []
         for own in draws:
-            n = next((n for n in RULE.looks[:-1] if RULE.enough([own[:n]])), RULE.looks[-1])
+            stops = (n for n in RULE.looks[:-1] if RULE.enough([Spread.of(own[:n])]))
+            n = next(stops, RULE.looks[-1])
             means.append(sum(own[:n]) / n)
         return sum(means) / 2
 
