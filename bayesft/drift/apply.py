@@ -52,6 +52,7 @@ class DriftingWeights:
         count: how many numbers they hold, which is how many codes a draw takes.
         device: where they are.
         streamed: whether the network is a large one.
+        kind: what the time of a draw depends on, beside the network.
 
     Args:
         model: any network, its drifting parameters on one device.
@@ -67,6 +68,7 @@ class DriftingWeights:
         parameters = drift.parameters(model)
         self.names = tuple(parameters)
         self.device = next(iter(parameters.values())).device
+        self.kind = type(drift), drift.target, str(self.device)
         self._coded = CodedDrift(drift, self.device)
         self._parameters = list(parameters.values())
         self._clean = [parameter.data for parameter in self._parameters]

@@ -9,10 +9,12 @@ n (c + e m) seconds.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import torch
+from torch import nn
 
 from bayesft.robustness.images import draw_indices
 from bayesft.robustness.sampler import Request, Sampler
@@ -32,6 +34,10 @@ MOST_IMAGES = 1024
 DEFAULT_IMAGES = 100
 # Chips that no evaluation reaches: the pilot's are independent of the estimate's.
 FIRST_CHIP = 1 << 62
+
+# For each network how many images' time a draw takes, by how it is scored: a training asks
+# each epoch, and a GPU takes as long for the draws that are timed as for all others.
+_KNOWN: MutableMapping[nn.Module, dict[Hashable, float]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,10 @@ def run_pilot(
     """Score a few draws and return a plan for each sigma.
 
     Nothing of the pilot enters the estimate, so what the plans depend on (scores,
-    and seconds that differ from run to run) cannot bias it.
+    and seconds that differ from run to run) cannot bias it. The seconds are those of
+    the first evaluation of a network.
+
+    Where draws of all sigmas are scored together they have as many images at each.
 
     Args:
         sampler: of the network.
@@ -66,10 +75,43 @@ def run_pilot(
     """
     total = sampler.pool.total
     first = _requests(sampler, sigmas, range(DRAWS), min(IMAGES, total))
+    known = _KNOWN.setdefault(sampler.model, {})
+    # Elsewhere nothing may be known, and all processes have to do the same.
+    ratio = None if sampler.distributed else known.get(sampler.kind)
+    if ratio is None:
+        kept, ratio = _timed(sampler, sigmas, first)
+        if not sampler.distributed:
+            known[sampler.kind] = ratio
+    else:
+        kept = torch.stack(sampler(first))
+
+    few, variances, default = len(first[0].images), [], []
+    for column in kept.unbind(dim=1):
+        scores = torch.nan_to_num(column[:, 0], nan=worst, posinf=worst, neginf=worst)
+        within = float(torch.nan_to_num(column[:, 1], nan=0.0).mean())
+        # As if one image more had been scored worst: no pilot shows that there is no error.
+        within = max(within, (float(scores.mean()) - worst) ** 2 / (few * DRAWS))
+        variances.append((max(0.0, float(scores.var()) - within / few), within))
+        unknown = few > 1 and bool(torch.isnan(column[:, 1]).all())
+        draws = math.ceil(float(scores.var()) / target**2)
+        default.append(Plan(min(DEFAULT_IMAGES, total), draws) if unknown else None)
+    limits = {"target": target, "total": total, "max_draws": max_draws, "max_images": max_images}
+    if sampler.mixes and None in default:
+        return best_plans(variances, ratio=ratio, **limits)
+    return [
+        plan or best_plans([own], ratio=ratio, **limits)[0]
+        for plan, own in zip(default, variances, strict=True)
+    ]
+
+
+def _timed(
+    sampler: Sampler, sigmas: tuple[float, ...], first: Sequence[Request]
+) -> tuple[torch.Tensor, float]:
+    """Return the first requests' scores, and how many images' time a draw takes."""
     on_cpu = sampler.weights.device.type == "cpu"
     timed = TIMED_DRAWS if on_cpu else DRAWS
-    some = sigmas[:TIMED_SIGMAS]
-    second = _requests(sampler, some, range(DRAWS, DRAWS + timed), min(TIMED_IMAGES, total))
+    some, most = sigmas[:TIMED_SIGMAS], min(TIMED_IMAGES, sampler.pool.total)
+    second = _requests(sampler, some, range(DRAWS, DRAWS + timed), most)
     # What is slow the first time is not timed.
     sampler(_at(sigmas[:1], first[:1] if on_cpu else first))
     if not on_cpu:
@@ -84,34 +126,8 @@ def run_pilot(
     seconds_few = (middle - started) / DRAWS / len(sigmas)
     seconds_many = (ended - middle) / timed / len(some)
     image = max(0.0, seconds_many - seconds_few) / max(1, many - few)
-    device, distributed = sampler.weights.device, sampler.distributed
     ratio = draws_worth(seconds_few - few * image, image)
-    ratio = agreed(ratio, device=device, distributed=distributed)
-
-    plans = []
-    for column in kept.unbind(dim=1):
-        scores = torch.nan_to_num(column[:, 0], nan=worst, posinf=worst, neginf=worst)
-        if torch.isnan(column[:, 1]).all() and few > 1:
-            images = min(DEFAULT_IMAGES, total)
-            variance = float(scores.var()) / target**2
-            plans.append(Plan(images, math.ceil(variance)))
-            continue
-        within = float(torch.nan_to_num(column[:, 1], nan=0.0).mean())
-        # As if one image more had been scored worst: no pilot shows that there is no error.
-        within = max(within, (float(scores.mean()) - worst) ** 2 / (few * DRAWS))
-        between = max(0.0, float(scores.var()) - within / few)
-        plans.append(
-            best_plan(
-                between,
-                within,
-                ratio=ratio,
-                target=target,
-                total=total,
-                max_draws=max_draws,
-                max_images=max_images,
-            )
-        )
-    return plans
+    return kept, agreed(ratio, device=sampler.weights.device, distributed=sampler.distributed)
 
 
 def draws_worth(draw: float, image: float) -> float:
@@ -121,45 +137,45 @@ def draws_worth(draw: float, image: float) -> float:
     return min(4096.0, max(0.25, draw / image))
 
 
-def best_plan(
-    between: float,
-    within: float,
+def best_plans(
+    variances: Sequence[tuple[float, float]],
     *,
     ratio: float,
     target: float,
     total: int,
     max_draws: float = math.inf,
     max_images: float = math.inf,
-) -> Plan:
-    """Return the plan that takes the least time to reach the target.
+) -> list[Plan]:
+    """Return plans of as many images each, which take the least time to reach the target.
 
-    If the limits leave none, the one that comes nearest to it.
+    If the limits leave none, those that come nearest to it.
 
     Without limits that is m = sqrt(ratio * w / b). Powers of two are looked through,
     because the optimum is flat, a few draws are needed in any case, and seconds
     that differ from run to run should not change the plan.
 
     Args:
-        between: b.
-        within: w.
+        variances: b and w, for each plan.
         ratio: c / e, the time of a draw in images.
         target: the wanted standard error.
         total: how many images there are.
         max_draws: the most that there may be.
         max_images: the most that all draws may have together.
     """
-    best, least = Plan(1, 1), (math.inf, math.inf)
+    best, least = [Plan(1, 1)] * len(variances), (math.inf, math.inf)
     images = 1
     while images <= min(total, MOST_IMAGES):
-        variance = between + within / images
-        draws = max(FOLDS * LEAST, variance / target**2)
+        plans, error, cost = [], 0.0, 0.0
         most = min(max_draws, max_images // images)
-        error = 0.0
-        if draws > most:
-            error = variance / most if most else math.inf
-        cost = error, draws * (ratio + images)
-        if cost < least:
-            best, least = Plan(images, math.ceil(draws)), cost
+        for between, within in variances:
+            variance = between + within / images
+            draws = max(FOLDS * LEAST, variance / target**2)
+            if draws > most:
+                error = max(error, variance / most if most else math.inf)
+            cost += draws * (ratio + images)
+            plans.append(Plan(images, math.ceil(draws)))
+        if (error, cost) < least:
+            best, least = plans, (error, cost)
         images *= 2
     return best
 

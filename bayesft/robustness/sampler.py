@@ -66,6 +66,17 @@ class Sampler:
         self._name = backend
         self._backend: Backend | None = None
 
+    @property
+    def kind(self) -> Hashable:
+        """What a draw's time depends on, beside the network and the number of images."""
+        score = getattr(self.score, "__qualname__", type(self.score).__name__)
+        return score, self.weights.kind, self._name, self.pool.total
+
+    @property
+    def mixes(self) -> bool:
+        """Whether draws of all sigmas are scored together; known from the first call on."""
+        return self._backend is not None and self._backend.mixes
+
     def __call__(self, requests: Sequence[Request]) -> list[Tensor]:
         """Return each request's scores and the variances between their images.
 

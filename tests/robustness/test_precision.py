@@ -12,8 +12,15 @@ from torch.utils.data import TensorDataset
 from bayesft.drift import LogNormalDrift
 from bayesft.errors import SettingError
 from bayesft.models import MLP
-from bayesft.robustness import Curve, PrecisionWarning, ScoreWarning, evaluate, paired_difference
-from bayesft.robustness.pilot import best_plan, draws_worth, run_pilot
+from bayesft.robustness import (
+    Curve,
+    PrecisionWarning,
+    ScoreWarning,
+    evaluate,
+    paired_difference,
+    sharing,
+)
+from bayesft.robustness.pilot import best_plans, draws_worth, run_pilot
 
 DRIFT = LogNormalDrift()
 
@@ -223,7 +230,7 @@ def test_a_score_of_the_whole_batch_has_no_variance_within():
 def test_the_plan_is_the_optimum_of_the_textbook():
     """m = sqrt(ratio w / b), to the nearest power of two or its neighbour."""
     for between, within, ratio in ((0.02, 0.2, 10), (0.02, 0.2, 100), (0.001, 0.2, 2)):
-        plan = best_plan(between, within, ratio=ratio, target=0.003, total=10_000)
+        [plan] = best_plans([(between, within)], ratio=ratio, target=0.003, total=10_000)
         exact = math.sqrt(ratio * within / between)
         assert exact / 2 <= plan.images <= exact * 2
         assert plan.draws == math.ceil((between + within / plan.images) / 0.003**2)
@@ -231,43 +238,96 @@ def test_the_plan_is_the_optimum_of_the_textbook():
 
 def test_a_pilot_times_few_of_many_sigmas():
     """The variance is wanted at each; a draw takes as long at any."""
-    asked = []
+    pilot = Asked()
+    assert len(pilot.run(16)) == 16
+    assert pilot.asked == [[(8, 1)], [(8, 16)] * 16, [(64, 4)] * 2]
 
-    class Asked:
-        pool, seed, distributed = SimpleNamespace(total=500), 0, False
-        weights = SimpleNamespace(device=torch.device("cpu"))
 
-        def __call__(self, requests):
-            asked.append([(len(each.images), len(each.sigmas)) for each in requests])
-            return [torch.rand(len(each.sigmas), 2) for each in requests]
+class Asked:
+    """A sampler that keeps what it was asked."""
 
-    sigmas = tuple(k / 10 for k in range(16))
-    plans = run_pilot(Asked(), sigmas, target=0.01, worst=0.0, max_draws=1000)
-    assert len(plans) == 16
-    assert asked == [[(8, 1)], [(8, 16)] * 16, [(64, 4)] * 2]
+    pool, seed, distributed, kind = SimpleNamespace(total=500), 0, False, "a"
+    weights = SimpleNamespace(device=torch.device("cpu"))
+
+    def __init__(self, *, mixes=False):
+        self.asked, self.mixes, self.model = [], mixes, Noisy()
+
+    def __call__(self, requests):
+        self.asked.append([(len(each.images), len(each.sigmas)) for each in requests])
+        torch.manual_seed(0)
+        # The larger sigma is, the more chips differ.
+        return [torch.tensor(each.sigmas)[:, None] * torch.rand(1, 2) for each in requests]
+
+    def run(self, sigmas):
+        self.asked.clear()
+        strengths = tuple(k / 10 for k in range(sigmas))
+        return run_pilot(self, strengths, target=0.01, worst=0.0, max_draws=1000)
+
+
+def test_what_a_draw_takes_is_timed_once_for_a_network_and_a_way_to_score_it():
+    pilot = Asked()
+    before = pilot.run(3)
+    assert pilot.run(3) == before
+    assert pilot.asked == [[(8, 3)] * 16]
+    pilot.kind = "b"
+    pilot.run(3)
+    assert len(pilot.asked) == 3
+    # Others may not know it, and would wait for what this one leaves out.
+    pilot.distributed, size = True, len(pilot.asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing.dist, "all_reduce", lambda total: None)
+        patch.setattr(sharing.dist, "get_world_size", lambda: 1)
+        pilot.run(3)
+        pilot.run(3)
+    assert len(pilot.asked) == size
+
+
+@pytest.mark.parametrize("mixes", [False, True])
+def test_draws_that_are_scored_together_have_as_many_images_at_each_sigma(mixes):
+    plans = Asked(mixes=mixes).run(10)
+    assert len({plan.images for plan in plans}) == 1 or not mixes
+    assert len({plan.draws for plan in plans}) > 3
+
+
+def test_one_number_of_images_is_the_best_for_all():
+    """Between what each would have alone; the draws are those that each then takes."""
+    variances = [(0.0001, 0.2), (0.02, 0.2), (0.05, 0.2)]
+    settings = {"ratio": 20, "target": 0.003, "total": 10_000}
+    alone = [plan for own in variances for plan in best_plans([own], **settings)]
+    together = best_plans(variances, **settings)
+    [images] = {plan.images for plan in together}
+    assert min(plan.images for plan in alone) <= images <= max(plan.images for plan in alone)
+    for (between, within), plan in zip(variances, together, strict=True):
+        assert plan.draws == math.ceil((between + within / images) / 0.003**2)
+
+    def cost(count):
+        draws = [max(32, (b + w / count) / 0.003**2) for b, w in variances]
+        return sum(draws) * (20 + count)
+
+    assert cost(images) == min(cost(2**k) for k in range(11))
 
 
 def test_a_plan_keeps_to_its_limits_if_one_can():
     """Few draws with many images each, where that takes longer but is allowed."""
-    settings = {"between": 0.001, "within": 0.2, "ratio": 1, "target": 0.01, "total": 1024}
-    free, limited = best_plan(**settings), best_plan(**settings, max_draws=64)
+    settings = {"variances": [(0.001, 0.2)], "ratio": 1, "target": 0.01, "total": 1024}
+    [free], [limited] = best_plans(**settings), best_plans(**settings, max_draws=64)
     assert free.draws > 64
     assert limited.draws <= 64
     assert limited.images > free.images
-    few = best_plan(**settings | {"ratio": 100}, max_images=2500)
-    assert best_plan(**settings | {"ratio": 100}).images == 64
+    [few] = best_plans(**settings | {"ratio": 100}, max_images=2500)
+    assert best_plans(**settings | {"ratio": 100})[0].images == 64
     assert few.images == 32
     assert few.draws * few.images <= 2500
     # None can: the smallest error that the limits leave.
-    assert best_plan(**settings, max_draws=5).images == 1024
-    assert best_plan(**settings, max_images=64).images == 1
+    assert best_plans(**settings, max_draws=5)[0].images == 1024
+    assert best_plans(**settings, max_images=64)[0].images == 1
 
 
 def test_without_variance_between_draws_a_few_draws_have_many_images():
-    plan = best_plan(0.0, 0.2, ratio=10, target=0.01, total=10_000)
+    [plan] = best_plans([(0.0, 0.2)], ratio=10, target=0.01, total=10_000)
     assert plan.images * plan.draws >= 2000
     assert plan.draws < 100
-    assert best_plan(0.0, 0.2, ratio=10, target=0.01, total=7).images == 4
+    assert best_plans([(0.0, 0.2)], ratio=10, target=0.01, total=7)[0].images == 4
 
 
 @pytest.mark.parametrize(
