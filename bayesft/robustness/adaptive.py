@@ -12,6 +12,12 @@ from bayesft.robustness.sequential import FOLDS, Folds, Rule, make_looks
 # Of the draws that a plan expects, how many to make before the first look: a plan
 # that was too large would be a waste.
 _FIRST_SHARE = 0.7
+# From one look to the next.
+_GROWTH = 1.15
+# The same where draws of all sigmas are scored together: what another round takes is more
+# than a few draws.
+_FIRST_SHARE_TOGETHER = 1.0
+_GROWTH_TOGETHER = 1.4
 
 
 def draw_until(
@@ -61,12 +67,17 @@ def draw_until(
         most = max_images // (2 * FOLDS)
         plans = [Plan(min(plan.images, most), plan.draws) for plan in plans]
     images = {sigma: plan.images for sigma, plan in zip(sigmas, plans, strict=True)}
+    share, growth = _FIRST_SHARE, _GROWTH
+    # With a given number of images the draws are the same on every device.
+    if images_per_draw is None and sampler.mixes:
+        share, growth = _FIRST_SHARE_TOGETHER, _GROWTH_TOGETHER
     folds = {}
     for sigma, plan in zip(sigmas, plans, strict=True):
         limit = max_draws
         if max_images is not None:
             limit = min(limit, max_images // plan.images)
-        looks = make_looks(math.ceil(_FIRST_SHARE * plan.draws / FOLDS), limit // FOLDS)
+        first = math.ceil(share * plan.draws / FOLDS)
+        looks = make_looks(first, limit // FOLDS, growth=growth)
         folds[sigma] = Folds(Rule(target, sigma, plan.images, worst, best, looks))
     raw: dict[float, dict[int, float]] = {sigma: {} for sigma in sigmas}
     variances: dict[float, list[float]] = {sigma: [] for sigma in sigmas}

@@ -72,8 +72,28 @@ def bytes_of(batch: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(batch))
 
 
+class Block(Sequence[list[Tensor]]):
+    """Batches of one form that lie in memory as one.
+
+    Args:
+        parts: of all batches, each tensor with a first dimension for them.
+    """
+
+    def __init__(self, parts: Sequence[Tensor]) -> None:
+        self.parts = list(parts)
+
+    def __len__(self) -> int:
+        return self.parts[0].shape[0]
+
+    def __getitem__(self, place: Any) -> Any:
+        found = [part[place] for part in self.parts]
+        return Block(found) if isinstance(place, slice) else found
+
+
 def stacked(batches: Sequence[Any]) -> Any:
     """Return batches of one form as one, each tensor with a new first dimension."""
+    if isinstance(batches, Block):
+        return batches.parts
     first = batches[0]
     if isinstance(first, Tensor):
         return torch.stack(list(batches))

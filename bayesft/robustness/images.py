@@ -22,8 +22,10 @@ from torch.utils.data import (
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from bayesft.drift import seeded_generator
+from bayesft.drift.pinned import sent
 from bayesft.errors import SettingError
 from bayesft.robustness.batches import (
+    Block,
     batch_length,
     bytes_of,
     element,
@@ -115,10 +117,8 @@ class ImagePool:
         """Yield one batch for each row of indices; the seed is of the loader's workers."""
         loader = self._loader
         if self._tensors is not None:
-            self._asked += sum(map(len, indices))
-            if self._resident and self._asked >= self.total:
-                self._tensors, self._resident = _moved(self._tensors, self._device), False
-            yield from self._rows_of_tensors(self._tensors, indices)
+            tensors = self._resident_tensors(sum(map(len, indices)))
+            yield from self._rows_of_tensors(tensors, indices)
         elif loader.num_workers == 0:
             yield from map(self._batch, indices)
         else:
@@ -136,6 +136,29 @@ class ImagePool:
                 timeout=loader.timeout,
                 generator=seeded_generator(seed, "loader"),
             )
+
+    @property
+    def at_once(self) -> bool:
+        """Whether there is a `block`: of a set of tensors, on a GPU."""
+        return self._tensors is not None and self._direct
+
+    def block(self, indices: Sequence[Tensor]) -> Block:
+        """Return batches for rows of indices of one length, on the device.
+
+        One by one they would take a GPU longer than a small network's forward pass.
+        """
+        places = torch.cat(list(indices))
+        shape = len(indices), len(indices[0])
+        parts = [self._rows(tensor, places) for tensor in self._resident_tensors(len(places))]
+        parts = [part.to(self._device, non_blocking=True) for part in parts]
+        return Block([part.unflatten(0, shape) for part in parts])
+
+    def _resident_tensors(self, images: int) -> tuple[Tensor, ...]:
+        """Return the set's tensors, on the device once as many images were asked for."""
+        self._asked += images
+        if self._resident and self._asked >= self.total:
+            self._tensors, self._resident = _moved(self._tensors, self._device), False
+        return self._tensors
 
     def _rows_of_tensors(
         self, tensors: Sequence[Tensor], indices: Sequence[Tensor]
@@ -157,9 +180,7 @@ class ImagePool:
 
     def _rows(self, tensor: Tensor, places: Tensor) -> Tensor:
         if tensor.device.type != "cpu":
-            if tensor.device.type == "cuda":
-                places = places.pin_memory()
-            return tensor.index_select(0, places.to(tensor.device, non_blocking=True))
+            return tensor.index_select(0, sent(places, tensor.device))
         if not (self._pinned or self._direct):
             return tensor.index_select(0, places)
         # A copy to a GPU waits for it unless it is from memory that is pinned.

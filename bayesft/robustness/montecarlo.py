@@ -14,7 +14,6 @@ from bayesft.errors import SettingError
 from bayesft.robustness.adaptive import draw_until, mean_of_finite
 from bayesft.robustness.amount import check_amounts, check_score, check_sigmas
 from bayesft.robustness.backends import AUTO, check_backend
-from bayesft.robustness.batches import to_device
 from bayesft.robustness.curve import Curve, CurvePoint
 from bayesft.robustness.errors import PrecisionWarning, ScoreWarning
 from bayesft.robustness.images import ImagePool, draw_indices
@@ -182,7 +181,7 @@ def evaluate(
             # Hooks are handed what a loop hands them.
             ImagePool(batches, device=device, resident=prepare is None),
             score,
-            prepare=prepare or (lambda batch: to_device(batch, device)),
+            prepare=prepare,
             seed=seed,
             backend=backend,
             distributed=distributed,

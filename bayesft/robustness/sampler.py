@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends import AUTO, Backend, choose
+from bayesft.robustness.batches import Block, to_device
 from bayesft.robustness.images import ImagePool
 from bayesft.robustness.score import Score
 from bayesft.robustness.sharing import gathered, share
@@ -38,7 +39,7 @@ class Sampler:
         weights: of `model`.
         pool: the images.
         score: a function of (model, batch).
-        prepare: what a batch goes through before it is scored.
+        prepare: what a batch goes through before it is scored; None for the way to the device.
         seed: of the chips.
         backend: `auto`, or a backend's name.
         distributed: divide the requests over the processes of `torch.distributed`.
@@ -51,7 +52,7 @@ class Sampler:
         pool: ImagePool,
         score: Score,
         *,
-        prepare: Callable[[Any], Any],
+        prepare: Callable[[Any], Any] | None,
         seed: int,
         backend: str = AUTO,
         distributed: bool = False,
@@ -98,26 +99,39 @@ class Sampler:
     def _score(self, requests: Sequence[Request]) -> Iterator[Tensor]:
         """Yield `(draws, 2)` for each chunk of requests, in order."""
         rows = self.pool.batches([request.images for request in requests], seed=self.seed)
-        batches = map(self.prepare, rows)
+        batches = map(self.prepare or self._moved, rows)
         if requests and self._backend is None:
             first = next(batches)
             self._backend = self._choose(first)
             batches = chain([first], batches)
+        # For all of them: a backend may give way to another one meanwhile.
+        at_once = self._at_once
         for _, group in groupby(requests, key=self._form):
             waiting = list(group)
             while waiting:
-                first = next(batches)
+                first = self._block(waiting[:1])[0] if at_once else next(batches)
                 # Nearly as many each time, so that mostly memory fits again.
                 calls = -(-len(waiting) // self._backend.chunk(first))
                 size = -(-len(waiting) // calls)
-                ready = [first, *islice(batches, size - 1)]
                 chunk, waiting = waiting[:size], waiting[size:]
+                ready = self._block(chunk) if at_once else [first, *islice(batches, size - 1)]
                 chips = [Chip(self.seed, request.chip) for request in chunk]
                 yield self._backend(chips, ready, [request.sigmas for request in chunk])
+
+    @property
+    def _at_once(self) -> bool:
+        """Whether a call's batches are taken at once: where a backend takes many of them."""
+        return self.prepare is None and self.mixes and self.pool.at_once
+
+    def _block(self, requests: Sequence[Request]) -> Block:
+        return self.pool.block([request.images for request in requests])
 
     def _form(self, request: Request) -> Hashable:
         """Return what requests of one call have in common."""
         return len(request.images), None if self._backend.mixes else request.sigmas
+
+    def _moved(self, batch: Any) -> Any:
+        return to_device(batch, self.weights.device)
 
     def _choose(self, batch: Any) -> Backend:
         def probe(size: int) -> tuple[list[Chip], list[Any], list[tuple[float]]]:

@@ -26,8 +26,6 @@ from bayesft.robustness.statistics import tries, unseen
 FOLDS = 8
 # Draws of a fold before it can stop.
 LEAST = 4
-# From one look to the next.
-GROWTH = 1.15
 # What no image has shown is to be below the target by all scores, of which a rule has most.
 _OF_TARGET = 0.9
 
@@ -95,17 +93,18 @@ class Rule:
         return squares / degrees / draws <= aim**2 and hidden <= _OF_TARGET * self.target
 
 
-def make_looks(first: int, most: int) -> tuple[int, ...]:
+def make_looks(first: int, most: int, *, growth: float) -> tuple[int, ...]:
     """Return the numbers of draws of a fold to look after.
 
     Args:
         first: the first look, such as a pilot's guess; at least `LEAST` is taken.
         most: the last one; below 2 there is no error to look at, so 2 is taken.
+        growth: from one look to the next.
     """
     most = max(2, most)
     looks = [min(max(first, LEAST), most)]
     while looks[-1] < most:
-        looks.append(min(most, math.ceil(looks[-1] * GROWTH)))
+        looks.append(min(most, math.ceil(looks[-1] * growth)))
     return tuple(looks)
 
 

@@ -13,7 +13,8 @@ from bayesft.errors import SettingError
 from bayesft.models import MLP, LeNet5
 from bayesft.robustness import accuracy, adaptive, backends, evaluate
 from bayesft.robustness.backends import InPlace, Vmapped, choice, choose, in_place
-from bayesft.robustness.images import draw_indices
+from bayesft.robustness.batches import Block
+from bayesft.robustness.images import ImagePool, draw_indices
 from bayesft.robustness.pilot import Plan
 from bayesft.robustness.sampler import Sampler
 
@@ -276,6 +277,38 @@ def test_all_that_is_to_be_drawn_next_is_one_call_where_sigmas_mix(monkeypatch):
     assert expected[0] == 2
     assert max(calls) > 1
     assert len(calls) == 3 + sum(expected)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_batches_that_are_taken_at_once_are_the_same(monkeypatch, fails):
+    """Of each draw its own, also from where a backend gave way to another."""
+    model, asked = network("lenet5"), []
+    settings = {"score": confidence, "images_per_draw": 7}
+    expected = evaluate(model, data(), DRIFT, [0.3, 0.9], 20, backend="in_place", **settings)
+
+    class Failing(Mixing):
+        def chunk(self, batch):
+            return 6
+
+        def __call__(self, chips, batches, sigmas):
+            asked.append(type(batches))
+            if fails and len(asked) == 2:
+                raise RuntimeError("as if")
+            return super().__call__(chips, batches, sigmas)
+
+    def chosen(self, batch):
+        given = self.model, self.weights, self.score
+        return choice._UntilItFails(Failing(*given), lambda: InPlace(*given))
+
+    monkeypatch.setattr(Sampler, "_choose", chosen)
+    monkeypatch.setattr(ImagePool, "at_once", True)
+    found = evaluate(model, data(), DRIFT, [0.3, 0.9], 20, **settings)
+    torch.testing.assert_close(*(torch.tensor(curve.scores) for curve in (found, expected)))
+    assert asked == [Block] * (2 if fails else 4)
+    asked.clear()
+    # Hooks are handed what a loop hands them.
+    evaluate(model, data(), DRIFT, [0.3, 0.9], 20, prepare=lambda batch: batch, **settings)
+    assert set(asked) == {list}
 
 
 class Mixing(Vmapped):

@@ -23,6 +23,8 @@ def run(rule: Rule, draws: list[list[float]]) -> Folds:
     return folds
 
 
+GROWTH = 1.15
+
 # A score of 0, 0.6 or 1, with these probabilities.
 CHANCES = {0.0: 0.25, 0.6: 0.45, 1.0: 0.3}
 TRUE = sum(value * chance for value, chance in CHANCES.items())
@@ -69,7 +71,7 @@ def test_stopping_by_ones_own_scores_would_be_biased():
 
 def test_a_folds_scores_do_not_decide_how_many_of_them_count():
     draws = [[0.9, 0.5, 0.7, 0.6] * 4 for _ in range(FOLDS)]
-    rule = rule_of(target=0.02, images=100, looks=make_looks(4, 16))
+    rule = rule_of(target=0.02, images=100, looks=make_looks(4, 16, growth=GROWTH))
     before = run(rule, draws)
     draws[2] = [0.0, 1.0] * 8
     after = run(rule, draws)
@@ -81,7 +83,7 @@ def test_the_stated_error_is_the_target_or_less():
     """Scores whose variance is known: draws are as many as the formula says, and not many more."""
     pattern = [0.3, 0.7]  # variance 0.04 n / (n - 1)
     draws = [pattern * 200 for _ in range(FOLDS)]
-    folds = run(rule_of(target=0.02, images=100, looks=make_looks(4, 400)), draws)
+    folds = run(rule_of(target=0.02, images=100, looks=make_looks(4, 400, growth=GROWTH)), draws)
     used = sum(map(len, folds.used))
     assert 0.04 / 0.02**2 <= used <= 1.5 * 0.04 / 0.02**2
     row = [score for scores in zip(*folds.used, strict=True) for score in scores]
@@ -94,7 +96,7 @@ def test_scores_that_agree_are_not_taken_for_certain():
     draws = [[1.0] * 100 for _ in range(FOLDS)]
 
     def used(**settings):
-        rule = rule_of(target=0.01, images=5, looks=make_looks(4, 100), **settings)
+        rule = rule_of(target=0.01, images=5, looks=make_looks(4, 100, growth=GROWTH), **settings)
         return list(map(len, run(rule, draws).used))
 
     assert sum(used()) >= 300
@@ -104,13 +106,13 @@ def test_scores_that_agree_are_not_taken_for_certain():
 
 def test_nor_are_scores_that_are_all_the_worst():
     draws = [[0.0] * 100 for _ in range(FOLDS)]
-    rule = rule_of(target=0.01, images=5, looks=make_looks(4, 100))
+    rule = rule_of(target=0.01, images=5, looks=make_looks(4, 100, growth=GROWTH))
     assert sum(map(len, run(rule, draws).used)) >= 300
 
 
 def test_the_limit_ends_it():
     draws = [[0.0, 1.0] * 10 for _ in range(FOLDS)]
-    rule = rule_of(target=1e-6, images=1, looks=make_looks(4, 20))
+    rule = rule_of(target=1e-6, images=1, looks=make_looks(4, 20, growth=GROWTH))
     assert list(map(len, run(rule, draws).used)) == [20] * FOLDS
 
 
@@ -119,5 +121,5 @@ def test_the_limit_ends_it():
     [(1, 100, (4, 5, 6, 7, 9)), (50, 60, (50, 58, 60)), (50, 10, (10,)), (9, 1, (2,))],
 )
 def test_looks_grow_and_end_at_the_limit(first, most, looks):
-    assert make_looks(first, most)[: len(looks)] == looks
-    assert make_looks(first, most)[-1] == max(most, 2)
+    assert make_looks(first, most, growth=GROWTH)[: len(looks)] == looks
+    assert make_looks(first, most, growth=GROWTH)[-1] == max(most, 2)
