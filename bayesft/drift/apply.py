@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bayesft.drift.base import Drift, check_drift
 from bayesft.drift.chip import Chip
 from bayesft.drift.compute import CodedDrift, drift_parameters
+from bayesft.drift.pinned import rows_at
 from bayesft.drift.stream import Reader, all_codes
 from bayesft.errors import SettingError
 
@@ -164,10 +165,10 @@ class DriftingWeights:
     ) -> None:
         place, start = {chip: k for k, chip in enumerate(chips)}, 0
         for sigma, group in groupby(draws, key=lambda draw: draw[1]):
-            some = [chip for chip, _ in group]
-            own = codes if some == chips else codes[[place[chip] for chip in some]]
+            some = [place[chip] for chip, _ in group]
             with torch.inference_mode(False), torch.no_grad():
-                self._coded.into(rows[start : start + len(some)], self._row, own, sigma)
+                part, own = rows[start : start + len(some)], rows_at(codes, some)
+                self._coded.into(part, self._row, own, sigma)
             start += len(some)
 
     def stacked(self, rows: Tensor) -> dict[str, Tensor]:

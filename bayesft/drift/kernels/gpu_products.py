@@ -52,7 +52,7 @@ def multiply(
         _multiply[(draws * blocks,)](
             out, weight, tables, which, keys,
             count, out.stride(0), start, blocks,
-            several=len(factors) > 1, size=_WORDS,
+            several=len(factors) > 1, size=_WORDS, enable_fp_fusion=False,
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from bayesft.drift import Chip, DriftingWeights
-from bayesft.drift.pinned import sent
+from bayesft.drift.pinned import rows_at
 from bayesft.robustness.backends.base import mean_and_variance, of_each_image
 from bayesft.robustness.backends.columns import Columns
 from bayesft.robustness.batches import bytes_of, mapped, stacked, tensors_of
@@ -68,7 +68,7 @@ class Vmapped:
             else:
                 kept.append(scores)
                 start += len(some)
-        return _at(torch.cat(kept), sorted(range(len(order)), key=order.__getitem__))
+        return rows_at(torch.cat(kept), sorted(range(len(order)), key=order.__getitem__))
 
     def _scores(
         self, chips: Sequence[Chip], images: Any, draws: Sequence[tuple[int, float]]
@@ -94,7 +94,7 @@ class Vmapped:
                 for name, weight in self.weights.stacked(rows).items()
                 for alias in self._aliases[name]
             }
-            own = mapped(images, lambda each: _at(each, places))
+            own = mapped(images, lambda each: rows_at(each, places))
             with self._columns or nullcontext():
                 scores = vmap(one)(everywhere, own)
             # Of a whole batch each is one number, as of a single image.
@@ -138,13 +138,6 @@ class Vmapped:
             for hook in hooks:
                 hook.remove()
         return total + (self._columns.largest if self._columns else 0)
-
-
-def _at(tensor: Tensor, places: list[int]) -> Tensor:
-    """Return the rows at these places; the tensor itself if they are all of them, in order."""
-    if places == list(range(len(tensor))):
-        return tensor
-    return tensor.index_select(0, sent(torch.tensor(places, device="cpu"), tensor.device))
 
 
 def _aliases(model: nn.Module, names: Sequence[str]) -> dict[str, list[str]]:

@@ -49,6 +49,37 @@ print("the same")
 """
 
 
+COMPILED = """
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from bayesft.drift.kernels.gpu_products import _multiply
+
+names = list(_multiply.arg_names)
+for several in (False, True):
+    for integer in ("i32", "i64"):
+        types = dict.fromkeys(["out", "weight", "tables"], "*fp32")
+        types |= dict.fromkeys(["which", "keys"], "*i64")
+        types |= dict.fromkeys(["count", "stride", "start", "blocks"], integer)
+        types |= dict.fromkeys(["several", "size"], "constexpr")
+        known = {(names.index("several"),): several, (names.index("size"),): 256}
+        # As Triton does with a one.
+        for one in ("start", "blocks")[: 2 * several]:
+            types[one], known[names.index(one),] = "constexpr", 1
+        source = ASTSource(fn=_multiply, signature={n: types[n] for n in names}, constexprs=known)
+        compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})
+print("compiled")
+"""
+
+
+def test_it_compiles_for_a_gpu(tmp_path):
+    environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", COMPILED], capture_output=True, text=True, env=environment
+    )
+    assert ran.stdout == "compiled\n", ran.stderr
+
+
 def test_the_kernel_makes_the_same_weights():
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     ran = subprocess.run(
