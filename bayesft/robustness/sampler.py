@@ -75,8 +75,12 @@ class Sampler:
 
     @property
     def mixes(self) -> bool:
-        """Whether draws of all sigmas are scored together; known from the first call on."""
-        return self._backend is not None and self._backend.mixes
+        """Whether draws of all sigmas are scored together; known from the first call on.
+
+        Of several processes each may have found another backend the fastest, and all
+        have to go on alike.
+        """
+        return self._backend is not None and self._backend.mixes and not self.distributed
 
     def __call__(self, requests: Sequence[Request]) -> list[Tensor]:
         """Return each request's scores and the variances between their images.
@@ -105,7 +109,7 @@ class Sampler:
             self._backend = self._choose(first)
             batches = chain([first], batches)
         # For all of them: a backend may give way to another one meanwhile.
-        at_once = self._at_once
+        at_once = bool(requests) and self._at_once
         for _, group in groupby(requests, key=self._form):
             waiting = list(group)
             while waiting:
@@ -121,7 +125,7 @@ class Sampler:
     @property
     def _at_once(self) -> bool:
         """Whether a call's batches are taken at once: where a backend takes many of them."""
-        return self.prepare is None and self.mixes and self.pool.at_once
+        return self.prepare is None and self._backend.mixes and self.pool.at_once
 
     def _block(self, requests: Sequence[Request]) -> Block:
         return self.pool.block([request.images for request in requests])

@@ -311,6 +311,20 @@ def test_batches_that_are_taken_at_once_are_the_same(monkeypatch, fails):
     assert set(asked) == {list}
 
 
+@pytest.mark.parametrize("distributed", [False, True])
+def test_processes_do_not_plan_by_their_own_backend(distributed):
+    """One whose backend mixes would look at other times than the others, and wait for ever."""
+    model = network("mlp")
+    with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
+        sampler = Sampler(
+            model, weights, ImagePool(data()), accuracy, prepare=None, seed=0,
+            distributed=distributed,
+        )  # fmt: skip
+        assert not sampler.mixes
+        sampler._backend = Mixing(model, weights, accuracy)
+        assert sampler.mixes != distributed
+
+
 class Mixing(Vmapped):
     """As on a GPU."""
 
