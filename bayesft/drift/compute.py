@@ -14,8 +14,10 @@ from bayesft.drift.quantiles import look_up, quantiles
 from bayesft.drift.stream import Reader
 from bayesft.errors import SettingError
 
-# Weights whose drift is computed at once, so that what is in between stays in the cache.
+# Weights whose drift is computed at once, so that what is in between stays in the cache; a
+# GPU is kept busy by few calls.
 _BLOCK = 1 << 18
+_DEVICE_BLOCK = 1 << 24
 # A curve's, and a few more.
 _TABLES = 32
 
@@ -127,7 +129,8 @@ class CodedDrift:
         factors = self._factors(sigma, out.dtype)
         if factors is None:
             weight = weight.expand(codes.shape)
-            rows = max(1, _BLOCK // max(1, codes[0].numel())) if codes.ndim > 1 else _BLOCK
+            size = _BLOCK if self.device.type == "cpu" else _DEVICE_BLOCK
+            rows = max(1, size // max(1, codes[0].numel())) if codes.ndim > 1 else size
             for part in zip(*(each.split(rows) for each in (out, weight, codes)), strict=True):
                 self.drift.into(*part[:2], self.normals(part[2]), sigma)
         else:

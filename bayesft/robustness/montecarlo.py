@@ -74,9 +74,10 @@ def evaluate(
       and within them and the time of a draw and of an image, and chooses for each
       sigma how many images a draw has. Then independent folds are drawn, and the
       *others* say when a fold has enough (see `sequential`): so the mean is
-      unbiased whatever the pilot says and whenever it stops. Because of the times
-      the number of images can differ from run to run; give `images_per_draw` as
-      well to have the same numbers each time.
+      unbiased whatever the pilot says and whenever it stops. Because of the times,
+      which are those of a process's first evaluation of a network, the number of images
+      can differ from run to run; give `images_per_draw` as well to have the same numbers
+      each time.
 
     Of a network with more than 16 million drifting numbers there are two copies
     meanwhile, the clean weights and the drifted ones: its chips' numbers are made in
@@ -114,7 +115,7 @@ def evaluate(
             moved to the model's device, and a `TensorDataset` that a GPU has ample room
             for is copied there as a whole, once as many images were asked for.
         backend: `in_place` (one draw after the other, any network), `vmap` (many at
-            once), or `auto`: the first on a CPU (but the second for the accuracy of a small
+            once, on a GPU of all sigmas), or `auto`: the first on a CPU (but the second for the accuracy of a small
             network of linear layers and others that remember nothing, if draws have at most
             256 images), for so large a network and under autocast, else the faster one.
         distributed: divide the draws over the processes of `torch.distributed`; each
