@@ -12,6 +12,8 @@ from torch import Tensor
 from bayesft.errors import SettingError
 
 WRITTEN, READ = "written", "read"
+# What other files have between their columns.
+_OTHER_MARKS = (";", "\t", "|")
 
 # Fewer cells tell little of how errors are distributed.
 FEWEST_CELLS = 20
@@ -96,18 +98,32 @@ def cells_in(path: Path) -> tuple[list[str], list[str]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-            if not {WRITTEN, READ} <= set(rows.fieldnames):
-                raise SettingError(
-                    f"Expected {path} to have the columns `{WRITTEN}` and `{READ}` in its first "
-                    f"line, but got {', '.join(rows.fieldnames) or 'nothing'}."
-                )
+            _check_columns(path, rows.fieldnames)
             cells = [(row[WRITTEN], row[READ]) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        remedy = " Save it as UTF-8." if isinstance(error, UnicodeDecodeError) else ""
         raise SettingError(
             "Expected `drift.file` to be a CSV file with a row for each cell, but "
-            f"{path} cannot be read: {error}."
+            f"{path} cannot be read: {error}.{remedy}"
         ) from error
     return [cell[0] for cell in cells], [cell[1] for cell in cells]
+
+
+def _check_columns(path: Path, names: Sequence[str]) -> None:
+    if {WRITTEN, READ} <= set(names):
+        for name in (WRITTEN, READ):
+            if names.count(name) > 1:
+                raise SettingError(
+                    f"Expected {path} to have one column `{name}`, but got {names.count(name)}. "
+                    "Give the others other names."
+                )
+        return
+    other = next((mark for mark in _OTHER_MARKS if mark in "".join(names)), None)
+    remedy = f" Its columns are apart by {other!r}: save it with commas." if other else ""
+    raise SettingError(
+        f"Expected {path} to have the columns `{WRITTEN}` and `{READ}` in its first "
+        f"line, but got {', '.join(names) or 'nothing'}.{remedy}"
+    )
 
 
 def _levels(parts: np.ndarray) -> list[np.ndarray]:
@@ -146,7 +162,9 @@ def _numbers(cells: Sequence[float] | Tensor, name: str) -> np.ndarray:
         except (TypeError, ValueError, OverflowError):
             numbers.append(np.nan)
         if not np.isfinite(numbers[-1]):
+            remedy = " Write 0.5 for 0,5." if "," in str(cell) else ""
             raise SettingError(
                 f"Expected `{name}` to hold finite numbers, but that of cell {place} is {cell!r}."
+                f"{remedy}"
             )
     return np.array(numbers)

@@ -189,7 +189,12 @@ def test_cells_come_from_a_file(tmp_path):
         ("written,read\n" + "1,2\n" * 20 + "nan,1\n", "`written` to hold finite.*cell 21 is 'nan'"),
         ("written,read\n" + "1,2\n" * 20 + "1\n", "`read` to hold finite.*cell 21 is None"),
         ("written,read\n" + "0,2\n" * 20, "all of 20 values of `written` are 0"),
-        (b"written,read\n\xff\xfe\n", "cells.csv cannot be read"),
+        (b"written,read\n\xff\xfe\n", "cells.csv cannot be read: .*Save it as UTF-8"),
+        ("written,read".encode("utf-16"), "cells.csv cannot be read: .*Save it as UTF-8"),
+        ("written;read\n1;2\n", "but got written;read. Its columns are apart by ';': save it with"),
+        ("written\tread\n1\t2\n", "columns are apart by .*save it with commas"),
+        ("written,read,read\n1,2,3\n", "one column `read`, but got 2. Give the others other"),
+        ("written,read\n" + "1,2\n" * 20 + '1,"0,5"\n', "is '0,5'. Write 0.5 for 0,5"),
     ],
 )
 def test_files_that_hold_no_cells_are_told(tmp_path, text, message):
