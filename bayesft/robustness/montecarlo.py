@@ -115,9 +115,10 @@ def evaluate(
             moved to the model's device, and a `TensorDataset` that a GPU has ample room
             for is copied there as a whole, once as many images were asked for.
         backend: `in_place` (one draw after the other, any network), `vmap` (many at
-            once, on a GPU of all sigmas), or `auto`: the first on a CPU (but the second for the accuracy of a small
-            network of linear layers and others that remember nothing, if draws have at most
-            256 images), for so large a network and under autocast, else the faster one.
+            once, on a GPU of all sigmas), or `auto`: the first on a CPU (but the second for
+            the accuracy of a small network of linear layers and others that remember
+            nothing, if draws have at most 256 images), for so large a network and under
+            autocast, else the faster one.
         distributed: divide the draws over the processes of `torch.distributed`; each
             gets the whole curve, the same as one process's (but, where draws are scored
             together, for how logits are rounded).
