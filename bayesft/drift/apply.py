@@ -69,7 +69,6 @@ class DriftingWeights:
         parameters = drift.parameters(model)
         self.names = tuple(parameters)
         self.device = next(iter(parameters.values())).device
-        self.kind = type(drift), drift.target, str(self.device)
         self._coded = CodedDrift(drift, self.device)
         self._parameters = list(parameters.values())
         self._clean = [parameter.data for parameter in self._parameters]
@@ -79,6 +78,7 @@ class DriftingWeights:
         self.count = sum(self._sizes)
         self.streamed = self.count > LARGE
         types = {clean.dtype for clean in self._clean}
+        self.kind = type(drift), drift.target, str(self.device), *sorted(map(str, types))
         # Of several types the widest, which holds what the others round to.
         self._type = reduce(torch.promote_types, types)
         # Many draws are then a few calls, where neither the drift nor the types tell one
@@ -101,6 +101,8 @@ class DriftingWeights:
         self._views: dict[int, _Views] = {}
         # Of a streamed network.
         self._seen: list[Tensor] = []
+        # What the network looks at where it sees no row.
+        self._at_rest: Sequence[Tensor] = self._clean
 
     def draws(self, chips: Sequence[Chip], sigmas: Sequence[float]) -> Iterator[None]:
         """Give the network the weights of one draw after the other. Within the context alone.
@@ -191,15 +193,17 @@ class DriftingWeights:
     def __exit__(self, *error: object) -> None:
         self._look_at(self._clean)
         self._shown, self._views, self._seen = None, {}, []
+        self._at_rest = self._clean
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
         """Let the network look at NaN in place of its weights, whoever asks it for them."""
-        nothing = [clean.new_full((), math.nan).expand(clean.shape) for clean in self._clean]
-        self._look_at(nothing)
+        self._at_rest = [clean.new_full((), math.nan).expand(clean.shape) for clean in self._clean]
+        self._look_at(self._at_rest)
         try:
             yield
         finally:
+            self._at_rest = self._clean
             self._look_at(self._seen if self.streamed else self._clean)
 
     def _memory_to_show(self) -> Tensor:
@@ -248,7 +252,7 @@ class DriftingWeights:
     def _memory_of_rows(self, draws: int) -> Tensor:
         if self._rows is None or len(self._rows) != draws:
             # The old rows and codes go before the new ones come.
-            self._look_at(self._clean)
+            self._look_at(self._at_rest)
             self._views = {}
             self._rows = self._codes = None
             with torch.inference_mode(False):

@@ -9,8 +9,8 @@ def sent(numbers: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
         # A copy is waited for unless it is from memory that is pinned.
         numbers = numbers.pin_memory()
-    # Towards a CPU it would not be waited for.
-    return numbers.to(device, non_blocking=device.type != "cpu")
+    # Elsewhere it would be read before it is there, or after it is gone.
+    return numbers.to(device, non_blocking=device.type == "cuda")
 
 
 def rows_at(tensor: Tensor, places: list[int]) -> Tensor:

@@ -49,6 +49,14 @@ def tensors_of(batch: Any) -> Iterator[Tensor]:
             yield from tensors_of(value)
 
 
+def form_of_tensors(batch: Any) -> tuple[tuple[torch.Size, torch.dtype, bool], ...]:
+    """Return of each tensor its shape and type, and whether autocast changes what they become."""
+    return tuple(
+        (tensor.shape, tensor.dtype, torch.is_autocast_enabled(tensor.device.type))
+        for tensor in tensors_of(batch)
+    )
+
+
 def mapped(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
     """Return `batch` with what `function` makes of every tensor in it."""
     if isinstance(batch, Tensor):
@@ -62,9 +70,9 @@ def mapped(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
 
 def to_device(batch: Any, device: torch.device) -> Any:
     """Return `batch` with every tensor in it on `device`."""
-    # Towards the CPU it would not be waited for.
-    waits = device.type == "cpu"
-    return mapped(batch, lambda tensor: tensor.to(device, non_blocking=not waits))
+    # Elsewhere it would be read before it is there, or after it is gone.
+    on_gpu = device.type == "cuda"
+    return mapped(batch, lambda tensor: tensor.to(device, non_blocking=on_gpu))
 
 
 def bytes_of(batch: Any) -> int:

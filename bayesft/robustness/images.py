@@ -117,8 +117,10 @@ class ImagePool:
         """Yield one batch for each row of indices; the seed is of the loader's workers."""
         loader = self._loader
         if self._tensors is not None:
-            tensors = self._resident_tensors(sum(map(len, indices)))
-            yield from self._rows_of_tensors(tensors, indices)
+            self._asked += sum(map(len, indices))
+            if self._resident and self._asked >= self.total:
+                self._tensors, self._resident = _moved(self._tensors, self._device), False
+            yield from self._rows_of_tensors(self._tensors, indices)
         elif loader.num_workers == 0:
             yield from map(self._batch, indices)
         else:
@@ -139,8 +141,8 @@ class ImagePool:
 
     @property
     def at_once(self) -> bool:
-        """Whether there is a `block`: of a set of tensors, on a GPU."""
-        return self._tensors is not None and self._direct
+        """Whether there is a `block`: of a set of tensors that is on a GPU."""
+        return self._tensors is not None and self._tensors[0].device.type == "cuda"
 
     def block(self, indices: Sequence[Tensor]) -> Block:
         """Return batches for rows of indices of one length, on the device.
@@ -149,16 +151,8 @@ class ImagePool:
         """
         places = torch.cat(list(indices))
         shape = len(indices), len(indices[0])
-        parts = [self._rows(tensor, places) for tensor in self._resident_tensors(len(places))]
-        parts = [part.to(self._device, non_blocking=True) for part in parts]
-        return Block([part.unflatten(0, shape) for part in parts])
-
-    def _resident_tensors(self, images: int) -> tuple[Tensor, ...]:
-        """Return the set's tensors, on the device once as many images were asked for."""
-        self._asked += images
-        if self._resident and self._asked >= self.total:
-            self._tensors, self._resident = _moved(self._tensors, self._device), False
-        return self._tensors
+        parts = [self._rows(tensor, places).unflatten(0, shape) for tensor in self._tensors]
+        return Block([part.to(self._device) for part in parts])
 
     def _rows_of_tensors(
         self, tensors: Sequence[Tensor], indices: Sequence[Tensor]

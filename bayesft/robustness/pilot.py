@@ -23,11 +23,11 @@ from bayesft.robustness.sharing import agreed
 
 DRAWS = 16
 IMAGES = 8
-# A few more draws with more images, to tell the time of a draw from that of an image. A GPU
-# takes many at once, so that what a draw takes depends on how many there are: as many there.
+# A few more draws with more images, to tell the time of a draw from that of an image.
 TIMED_DRAWS = 2
 TIMED_IMAGES = 64
-# The same at each sigma: so few tell it.
+# It is the same at each sigma: so few tell it. But what a draw takes where many are scored at
+# once depends on how many there are.
 TIMED_SIGMAS = 4
 MOST_IMAGES = 1024
 # Of a score that has no value per image.
@@ -36,7 +36,7 @@ DEFAULT_IMAGES = 100
 FIRST_CHIP = 1 << 62
 
 # For each network how many images' time a draw takes, by how it is scored: a training asks
-# each epoch, and a GPU takes as long for the draws that are timed as for all others.
+# each epoch, and a GPU takes as long for what is timed as for the estimate.
 _KNOWN: MutableMapping[nn.Module, dict[Hashable, float]] = WeakKeyDictionary()
 
 
@@ -61,9 +61,10 @@ def run_pilot(
 
     Nothing of the pilot enters the estimate, so what the plans depend on (scores,
     and seconds that differ from run to run) cannot bias it. The seconds are those of
-    the first evaluation of a network.
+    a process's first evaluation of a network.
 
-    Where draws of all sigmas are scored together they have as many images at each.
+    Where draws of all sigmas are scored together they have as many images at each that
+    can reach the target.
 
     Args:
         sampler: of the network.
@@ -75,15 +76,8 @@ def run_pilot(
     """
     total = sampler.pool.total
     first = _requests(sampler, sigmas, range(DRAWS), min(IMAGES, total))
-    known = _KNOWN.setdefault(sampler.model, {})
-    # Elsewhere nothing may be known, and all processes have to do the same.
-    ratio = None if sampler.distributed else known.get(sampler.kind)
-    if ratio is None:
-        kept, ratio = _timed(sampler, sigmas, first)
-        if not sampler.distributed:
-            known[sampler.kind] = ratio
-    else:
-        kept = torch.stack(sampler(first))
+    kept = torch.stack(sampler(first))
+    ratio = _ratio(sampler, first)
 
     few, variances, default = len(first[0].images), [], []
     for column in kept.unbind(dim=1):
@@ -96,38 +90,62 @@ def run_pilot(
         draws = math.ceil(float(scores.var()) / target**2)
         default.append(Plan(min(DEFAULT_IMAGES, total), draws) if unknown else None)
     limits = {"target": target, "total": total, "max_draws": max_draws, "max_images": max_images}
-    if sampler.mixes and None in default:
-        return best_plans(variances, ratio=ratio, **limits)
-    return [
-        plan or best_plans([own], ratio=ratio, **limits)[0]
+    plans = [
+        plan or best_plan(*own, ratio=ratio, **limits)
         for plan, own in zip(default, variances, strict=True)
     ]
+    reachable = [
+        place
+        for place, plan in enumerate(plans)
+        if default[place] is None and plan.draws <= min(max_draws, max_images // plan.images)
+    ]
+    if sampler.mixes and reachable:
+        some = [variances[place] for place in reachable]
+        for place, plan in zip(reachable, best_plans(some, ratio=ratio, **limits), strict=True):
+            plans[place] = plan
+    return plans
 
 
-def _timed(
-    sampler: Sampler, sigmas: tuple[float, ...], first: Sequence[Request]
-) -> tuple[torch.Tensor, float]:
-    """Return the first requests' scores, and how many images' time a draw takes."""
+def _ratio(sampler: Sampler, first: Sequence[Request]) -> float:
+    """Return how many images' time a draw takes, timed the first time.
+
+    Args:
+        sampler: of the network.
+        first: requests that it has scored, so that what is slow the first time is over.
+    """
+    known = _KNOWN.setdefault(sampler.model, {})
+    # Elsewhere nothing may be known, and all processes have to do the same.
+    if not sampler.distributed and sampler.kind in known:
+        return known[sampler.kind]
+    draw, image = _seconds(sampler, first)
+    ratio = draws_worth(draw, image)
+    if not sampler.distributed and image > 0:
+        known[sampler.kind] = ratio
+    return agreed(ratio, device=sampler.weights.device, distributed=sampler.distributed)
+
+
+def _seconds(sampler: Sampler, first: Sequence[Request]) -> tuple[float, float]:
+    """Return what a draw takes beside its images, and an image."""
+    sigmas = first[0].sigmas if sampler.mixes else first[0].sigmas[:TIMED_SIGMAS]
     on_cpu = sampler.weights.device.type == "cpu"
-    timed = TIMED_DRAWS if on_cpu else DRAWS
-    some, most = sigmas[:TIMED_SIGMAS], min(TIMED_IMAGES, sampler.pool.total)
-    second = _requests(sampler, some, range(DRAWS, DRAWS + timed), most)
-    # What is slow the first time is not timed.
-    sampler(_at(sigmas[:1], first[:1] if on_cpu else first))
+    # A GPU takes many at once: the same number of both kinds there.
+    timed, most = TIMED_DRAWS if on_cpu else DRAWS, min(TIMED_IMAGES, sampler.pool.total)
+    small = [replace(request, sigmas=sigmas) for request in first]
+    large = _requests(sampler, sigmas, range(DRAWS, DRAWS + timed), most)
     if not on_cpu:
-        sampler(_at(sigmas[:1], second))
-    started = time.perf_counter()
-    kept = torch.stack(sampler(first))
-    middle = time.perf_counter()
-    sampler(second)
-    ended = time.perf_counter()
-
-    few, many = len(first[0].images), len(second[0].images)
-    seconds_few = (middle - started) / DRAWS / len(sigmas)
-    seconds_many = (ended - middle) / timed / len(some)
-    image = max(0.0, seconds_many - seconds_few) / max(1, many - few)
-    ratio = draws_worth(seconds_few - few * image, image)
-    return kept, agreed(ratio, device=sampler.weights.device, distributed=sampler.distributed)
+        sampler(small)
+        sampler(large)
+    times = [time.perf_counter()]
+    for requests in (small, large):
+        sampler(requests)
+        times.append(time.perf_counter())
+    few, many = (
+        (end - start) / len(requests) / len(sigmas)
+        for start, end, requests in zip(times, times[1:], (small, large), strict=False)
+    )
+    sizes = len(small[0].images), len(large[0].images)
+    image = max(0.0, many - few) / max(1, sizes[1] - sizes[0])
+    return few - sizes[0] * image, image
 
 
 def draws_worth(draw: float, image: float) -> float:
@@ -135,6 +153,12 @@ def draws_worth(draw: float, image: float) -> float:
     if image <= 0:
         return 4096.0
     return min(4096.0, max(0.25, draw / image))
+
+
+def best_plan(between: float, within: float, **settings: float) -> Plan:
+    """Return the plan that takes the least time to reach the target; see `best_plans`."""
+    [plan] = best_plans([(between, within)], **settings)
+    return plan
 
 
 def best_plans(
@@ -178,10 +202,6 @@ def best_plans(
             best, least = plans, (error, cost)
         images *= 2
     return best
-
-
-def _at(sigmas: tuple[float, ...], requests: Sequence[Request]) -> list[Request]:
-    return [replace(request, sigmas=sigmas) for request in requests]
 
 
 def _requests(

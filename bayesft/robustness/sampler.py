@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends import AUTO, Backend, choose
-from bayesft.robustness.batches import Block, to_device
+from bayesft.robustness.batches import Block, form_of_tensors, to_device
 from bayesft.robustness.images import ImagePool
-from bayesft.robustness.score import Score
+from bayesft.robustness.score import Score, name_of
 from bayesft.robustness.sharing import gathered, share
 
 
@@ -66,12 +66,16 @@ class Sampler:
         self.distributed = distributed
         self._name = backend
         self._backend: Backend | None = None
+        self._batch: Hashable = None
 
     @property
     def kind(self) -> Hashable:
-        """What a draw's time depends on, beside the network and the number of images."""
-        score = getattr(self.score, "__qualname__", type(self.score).__name__)
-        return score, self.weights.kind, self._name, self.pool.total
+        """What a draw's time depends on, beside the network and how many images a draw has.
+
+        Known from the first call on.
+        """
+        way = self._name, self.prepare is None, self.pool.total
+        return name_of(self.score), self.weights.kind, self._batch, way
 
     @property
     def mixes(self) -> bool:
@@ -107,6 +111,7 @@ class Sampler:
         if requests and self._backend is None:
             first = next(batches)
             self._backend = self._choose(first)
+            self._batch = tuple((shape[1:], *kind) for shape, *kind in form_of_tensors(first))
             batches = chain([first], batches)
         # For all of them: a backend may give way to another one meanwhile.
         at_once = bool(requests) and self._at_once
@@ -118,9 +123,13 @@ class Sampler:
                 calls = -(-len(waiting) // self._backend.chunk(first))
                 size = -(-len(waiting) // calls)
                 chunk, waiting = waiting[:size], waiting[size:]
-                ready = self._block(chunk) if at_once else [first, *islice(batches, size - 1)]
                 chips = [Chip(self.seed, request.chip) for request in chunk]
-                yield self._backend(chips, ready, [request.sigmas for request in chunk])
+                # Not kept, or the next ones would come beside them.
+                yield self._backend(
+                    chips,
+                    self._block(chunk) if at_once else [first, *islice(batches, size - 1)],
+                    [request.sigmas for request in chunk],
+                )
 
     @property
     def _at_once(self) -> bool:

@@ -15,6 +15,11 @@ Score = Callable[[nn.Module, Any], Tensor]
 depend on nothing else: how often it is called, and in which order, is the backend's affair."""
 
 
+def name_of(score: Score) -> str:
+    """Return what tells one score from another, or from a copy of itself that does the same."""
+    return getattr(score, "__qualname__", type(score).__name__)
+
+
 def accuracy(model: nn.Module, batch: Any) -> Tensor:
     """Score 1 for each image whose largest logit is its label's, else 0.
 

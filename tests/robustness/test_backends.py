@@ -213,7 +213,7 @@ def test_chunks_of_vmap_are_halved_when_they_do_not_fit(monkeypatch):
 
 
 @pytest.mark.parametrize("mixes", [False, True])
-@pytest.mark.parametrize(("most", "calls"), [(100, (3, 1)), (3, (4, 3))])
+@pytest.mark.parametrize(("most", "calls"), [(100, ([4, 1, 3], [8])), (5, ([4, 1, 3], [4, 4]))])
 def test_chips_may_have_sigmas_of_their_own(monkeypatch, mixes, most, calls):
     """In any order, and on a GPU all in one call, if they fit."""
     model = network("lenet5").eval()
@@ -242,8 +242,7 @@ def test_chips_may_have_sigmas_of_their_own(monkeypatch, mixes, most, calls):
     assert torch.equal(expected, torch.cat(alone))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert len(set(found[:, 0].tolist())) == 8
-    assert sum(scored) == 8
-    assert len(scored) == calls[mixes]
+    assert scored == calls[mixes]
 
 
 def test_all_that_is_to_be_drawn_next_is_one_call_where_sigmas_mix(monkeypatch):
@@ -333,7 +332,7 @@ class Mixing(Vmapped):
         self.mixes = True
 
 
-def test_a_networks_activations_are_measured_once(monkeypatch):
+def test_a_networks_activations_are_measured_once_for_a_form_of_batches(monkeypatch):
     measured, original = [], Vmapped._measure
 
     def counted(self, batch):
@@ -342,9 +341,17 @@ def test_a_networks_activations_are_measured_once(monkeypatch):
 
     monkeypatch.setattr(Vmapped, "_measure", counted)
     model = network("lenet5")
-    for images in (4, 8):
+    for images in (4, 8, 8, 4):
         evaluate(model, data(), DRIFT, [0.3], 5, images_per_draw=images, backend="vmap")
-    assert len(measured) == 1
+    # For each form of batches.
+    assert [len(batch[0]) for batch in measured] == [4, 8]
+    evaluate(model.double(), doubled(), DRIFT, [0.3], 5, images_per_draw=8, backend="vmap")
+    assert len(measured) == 3
+
+
+def doubled() -> TensorDataset:
+    images, labels = data().tensors
+    return TensorDataset(images.double(), labels)
 
 
 def test_a_larger_network_has_smaller_chunks():

@@ -88,10 +88,11 @@ def _gpu_multiplier(device: str) -> Callable[..., None] | None:
         return None
     try:
         products = importlib.import_module(f"{__name__}.gpu_products")
-        weight, table = torch.ones(8, device=device), torch.ones(2 * BINS, device=device)
+        # Triton compiles anew for numbers that 16 divides, as they are mostly, and for ones.
+        weight, table = torch.ones(4096, device=device), torch.ones(2 * BINS, device=device)
         keys = torch.zeros(2, 4, dtype=torch.int64, device=device)
         for runs in ([2], [1, 1]):
-            out = torch.empty(2, 8, device=device)
+            out = torch.empty(2, 4096, device=device)
             products.multiply(out, weight, [table] * len(runs), keys, runs, 0)
     except torch.OutOfMemoryError:
         raise

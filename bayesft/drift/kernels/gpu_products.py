@@ -41,11 +41,12 @@ def multiply(
     if not out.numel():
         return
     tables = factors[0] if len(factors) == 1 else torch.stack(list(factors))
-    # Of each draw, or of all.
+    # The table of each draw; nobody reads it where there is one.
     which = keys
     if len(factors) > 1:
-        numbers = torch.arange(len(runs), dtype=torch.int64)
-        which = sent(numbers.repeat_interleave(torch.tensor(list(runs))), out.device)
+        numbers = torch.arange(len(runs), dtype=torch.int64, device="cpu")
+        lengths = torch.tensor(list(runs), device="cpu")
+        which = sent(numbers.repeat_interleave(lengths), out.device)
     first = start // 4
     blocks = triton.cdiv(-(-(start + count) // 4) - first, _WORDS)
     with torch.cuda.device_of(out):

@@ -15,14 +15,14 @@ from bayesft.robustness.backends.base import Backend
 from bayesft.robustness.backends.in_place import InPlace
 from bayesft.robustness.backends.linear import ManyLinear
 from bayesft.robustness.backends.named import AUTO, BACKENDS
-from bayesft.robustness.batches import tensors_of
-from bayesft.robustness.score import Score
+from bayesft.robustness.batches import form_of_tensors, tensors_of
+from bayesft.robustness.score import Score, name_of
 
 # Draws that a backend is timed on, and how often.
 _FEW, _MANY = 2, 6
 _TIMES = 2
-# Draws that an evaluation has in a call, if it can.
-_TAKEN = 32
+# Draws that an evaluation has in a call, if it can: of one sigma, and of all.
+_TAKEN, _TAKEN_TOGETHER = 32, 256
 
 # For each network what was fastest, by what it was scored on: a training asks each epoch.
 _KNOWN: MutableMapping[nn.Module, dict[Hashable, str]] = WeakKeyDictionary()
@@ -122,8 +122,7 @@ def _of_outputs(score: Score) -> Score:
 
 def _fastest(model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe) -> Backend:
     [batch] = probe(1)[1]
-    shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(batch))
-    form = shapes, getattr(score, "__qualname__", type(score).__name__)
+    form = form_of_tensors(batch), name_of(score)
     known = _KNOWN.setdefault(model, {})
     if form not in known:
         known[form] = _name_of_fastest(model, weights, score, probe)
@@ -170,7 +169,9 @@ class _UntilItFails:
                 self.backend, self._give_up = self._give_up(), None
         # Here and not above, where the error keeps alive what it failed over. If it is the
         # network's or the score's own it comes again.
-        return self.backend(chips, batches, sigmas)
+        size = self.backend.chunk(batches[0])
+        parts = [slice(start, start + size) for start in range(0, len(chips), size)]
+        return torch.cat([self.backend(chips[p], batches[p], sigmas[p]) for p in parts])
 
     def chunk(self, batch: Any) -> int:
         return self.backend.chunk(batch)
@@ -204,7 +205,8 @@ def _name_of_fastest(model: nn.Module, weights: DriftingWeights, score: Score, p
 
 def _seconds_of_a_draw(backend: Backend, probe: Probe, device: torch.device, least: float) -> float:
     """Return what a draw takes among many; infinity if that is more than `least` in any case."""
-    most = min(_TAKEN, backend.chunk(probe(1)[1][0]))
+    taken = _TAKEN_TOGETHER if backend.mixes else _TAKEN
+    most = min(taken, backend.chunk(probe(1)[1][0]))
     if most <= _FEW:
         return _seconds(backend, *probe(most), device) / most
     few = _seconds(backend, *probe(_FEW), device)

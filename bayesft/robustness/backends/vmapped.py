@@ -1,6 +1,6 @@
 """Many draws in one call, by `torch.func.vmap`: for networks that leave a GPU idle."""
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Hashable, MutableMapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,7 +13,7 @@ from bayesft.drift import Chip, DriftingWeights
 from bayesft.drift.pinned import rows_at
 from bayesft.robustness.backends.base import mean_and_variance, of_each_image
 from bayesft.robustness.backends.columns import Columns
-from bayesft.robustness.batches import bytes_of, mapped, stacked, tensors_of
+from bayesft.robustness.batches import bytes_of, form_of_tensors, mapped, stacked
 from bayesft.robustness.score import Score
 
 # On a CPU; there are few calls for a small network then, whose time they are.
@@ -24,9 +24,9 @@ _GPU_SHARE = 0.25
 _COPIES = 2
 _COPIES_STREAMED = 1
 
-# For each network the bytes that its modules give out for a number of a batch: to measure it
+# For each network the bytes that its modules give out, by what they are given: to measure it
 # takes a forward pass, and a training asks each epoch.
-_GIVEN_OUT: MutableMapping[nn.Module, float] = WeakKeyDictionary()
+_GIVEN_OUT: MutableMapping[nn.Module, dict[Hashable, int]] = WeakKeyDictionary()
 
 
 class Vmapped:
@@ -53,13 +53,17 @@ class Vmapped:
     def __call__(
         self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[Sequence[float]]
     ) -> Tensor:
-        images, most = stacked(batches), self.chunk(batches[0])
+        images = stacked(batches)
+        most = self.chunk(batches[0]) if self.mixes else len(chips)
         draws = [(k, sigma) for k, own in enumerate(sigmas) for sigma in own]
         # Those of one sigma together.
         order = sorted(range(len(draws)), key=lambda place: (draws[place][1], place))
         kept, start = [], 0
         while start < len(order):
-            some = [draws[place] for place in order[start : start + most]]
+            # Nearly as many each time, so that mostly memory fits again.
+            calls = -(-(len(order) - start) // most)
+            size = -(-(len(order) - start) // calls)
+            some = [draws[place] for place in order[start : start + size]]
             if not self.mixes:
                 some = [draw for draw in some if draw[1] == some[0][1]]
             scores = self._scores(chips, images, some)
@@ -109,12 +113,12 @@ class Vmapped:
         budget = _CPU_BYTES
         if device.type == "cuda":
             budget = int(_GPU_SHARE * torch.cuda.mem_get_info(device)[0])
-        size = sum(tensor.numel() for tensor in tensors_of(batch))
-        if self.model not in _GIVEN_OUT:
-            _GIVEN_OUT[self.model] = self._measure(batch) / max(1, size)
-        given_out = int(size * _GIVEN_OUT[self.model])
+        known = _GIVEN_OUT.setdefault(self.model, {})
+        form = self.weights.kind, self._columns is None, form_of_tensors(batch)
+        if form not in known:
+            known[form] = self._measure(batch)
         copies = _COPIES_STREAMED if self.weights.streamed else _COPIES
-        each = copies * 4 * self.weights.count + given_out + bytes_of(batch)
+        each = copies * 4 * self.weights.count + known[form] + bytes_of(batch)
         return max(1, min(budget // each, self._most or budget))
 
     def _measure(self, batch: Any) -> int:
