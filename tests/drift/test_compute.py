@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from bayesft.drift import Chip, Drift, DriftingWeights, LogNormalDrift, StuckAtDrift, drifted
+from bayesft.drift import (
+    Chip,
+    Drift,
+    DriftingWeights,
+    LogNormalDrift,
+    StuckAtDrift,
+    apply,
+    drifted,
+)
 
 SIGMA = 0.7
 pytestmark = pytest.mark.usefixtures("either_way")
@@ -24,6 +32,16 @@ class Shifted(Drift):
 
     def __call__(self, weight, normal, sigma):
         return (weight + sigma * normal).to(weight.dtype)
+
+
+class Partly(LogNormalDrift):
+    """By a factor where it is weak alone."""
+
+    def factor(self, normal, sigma):
+        return super().factor(normal, sigma) if sigma < 0.5 else None
+
+    def __call__(self, weight, normal, sigma):
+        return weight * super().factor(normal, sigma)
 
 
 class Gained(Shifted):
@@ -102,3 +120,48 @@ def test_parameters_without_numbers():
     for drift in (LogNormalDrift(), Shifted(), StuckAtDrift()):
         with drifted(model, drift, SIGMA, Chip(0, 0)):
             assert model[0].shape == (0, 3)
+
+
+@pytest.mark.parametrize("drift", [LogNormalDrift(), Shifted(), Partly()])
+def test_draws_of_other_chips_and_sigmas_have_codes_of_their_own(drift):
+    """As many as before, so that they lie in the same memory."""
+    torch.manual_seed(0)
+    model = nn.Linear(5, 3)
+    calls = [
+        [(Chip(0, 0), 0.3), (Chip(0, 1), 0.3), (Chip(0, 1), 0.9)],
+        [(Chip(0, 2), 0.3), (Chip(0, 3), 0.3), (Chip(0, 3), 0.9)],
+        [(Chip(0, 0), 0.3), (Chip(0, 1), 0.3), (Chip(0, 1), 0.9)],
+    ]
+    with DriftingWeights(model, drift) as weights:
+        found = [weights.rows(draws).clone() for draws in calls]
+    for draws, rows in zip(calls, found, strict=True):
+        for (chip, sigma), row in zip(draws, rows, strict=True):
+            with drifted(model, drift, sigma, chip):
+                seen = torch.cat([each.detach().flatten() for each in model.parameters()])
+            torch.testing.assert_close(row, seen)
+
+
+def test_codes_that_were_cut_are_made_again(monkeypatch):
+    draws, others = ([(Chip(0, k), 0.3)] * 2 for k in (0, 1))
+    with DriftingWeights(nn.Linear(5, 3), Shifted()) as weights:
+        expected = weights.rows(draws).clone()
+
+        def cut(chips, count, device, *, memory):
+            memory.zero_()
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(apply, "all_codes", cut)
+            with pytest.raises(KeyboardInterrupt):
+                weights.rows(others)
+        assert torch.equal(weights.rows(draws), expected)
+
+
+def test_hidden_weights_stay_hidden_when_there_is_new_memory():
+    model = nn.Linear(5, 3)
+    with DriftingWeights(model, LogNormalDrift()) as weights:
+        with weights.hidden():
+            for count in (2, 3):
+                weights.rows([(Chip(0, k), 0.3) for k in range(count)])
+                assert model.weight.isnan().all()
+        assert not model.weight.isnan().any()

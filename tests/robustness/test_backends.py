@@ -8,15 +8,15 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from bayesft.drift import Chip, DriftingWeights, LogNormalDrift, apply, drifted
+from bayesft.drift import AdditiveDrift, Chip, DriftingWeights, LogNormalDrift, apply, drifted
 from bayesft.errors import SettingError
 from bayesft.models import MLP, LeNet5
-from bayesft.robustness import accuracy, adaptive, backends, evaluate
+from bayesft.robustness import PrecisionWarning, accuracy, adaptive, backends, evaluate
 from bayesft.robustness.backends import InPlace, Vmapped, choice, choose, in_place
 from bayesft.robustness.batches import Block
 from bayesft.robustness.images import ImagePool, draw_indices
 from bayesft.robustness.pilot import Plan
-from bayesft.robustness.sampler import Sampler
+from bayesft.robustness.sampler import Request, Sampler
 
 DRIFT = LogNormalDrift()
 
@@ -183,6 +183,19 @@ def test_a_layer_that_is_used_twice_stays_as_it_was(backend, kind):
     torch.testing.assert_close(torch.tensor(curve.scores), torch.tensor(expected.scores))
 
 
+def test_one_draw_that_does_not_fit_is_told(monkeypatch):
+    def never(self, rows):
+        raise torch.OutOfMemoryError("as if")
+
+    monkeypatch.setattr(DriftingWeights, "stacked", never)
+    model = network("mlp").eval()
+    batches = [list(data()[torch.arange(6)])] * 3
+    with torch.no_grad(), DriftingWeights(model, DRIFT) as weights:
+        backend = Vmapped(model, weights, confidence)
+        with pytest.raises(torch.OutOfMemoryError, match="as if"):
+            backend([Chip(0, k) for k in range(3)], batches, [(0.3,)] * 3)
+
+
 def test_chunks_of_vmap_are_halved_when_they_do_not_fit(monkeypatch):
     """What failed is let go before the halves are tried, and the next chunk is a small one."""
     model = network("mlp").eval()
@@ -210,6 +223,14 @@ def test_chunks_of_vmap_are_halved_when_they_do_not_fit(monkeypatch):
         assert backend.chunk(batches[0]) == 2
     assert sizes == [8, 4, *[2] * 8]
     torch.testing.assert_close(halved, whole)
+
+
+class Mixing(Vmapped):
+    """As on a GPU."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.mixes = True
 
 
 @pytest.mark.parametrize("mixes", [False, True])
@@ -278,6 +299,59 @@ def test_all_that_is_to_be_drawn_next_is_one_call_where_sigmas_mix(monkeypatch):
     assert len(calls) == 3 + sum(expected)
 
 
+@pytest.mark.parametrize(
+    ("kind", "images", "rounds"),
+    [(Vmapped, None, [56, 16]), (Mixing, None, [80, 32]), (Mixing, 8, [32, 8])],
+)
+def test_looks_are_fewer_where_a_round_takes_more_than_a_few_draws(
+    monkeypatch, kind, images, rounds
+):
+    """But not with a given number of images: then draws are the same on every device."""
+    asked, original = [], Sampler.__call__
+
+    def counted(self, requests):
+        asked.append(len(requests))
+        return original(self, requests)
+
+    def planned(sampler, *given, **limits):
+        original(sampler, [Request(1 << 60, (0.5,), torch.arange(4))])
+        return [Plan(8, 80)]
+
+    monkeypatch.setattr(choice, "BACKENDS", {"vmap": kind})
+    monkeypatch.setattr(Sampler, "__call__", counted)
+    monkeypatch.setattr(adaptive, "run_pilot", planned)
+    settings = {"target_stderr": 1e-4, "max_draws": 200, "images_per_draw": images}
+    with pytest.warns(PrecisionWarning):
+        evaluate(network("mlp"), data(), DRIFT, [0.5], backend="vmap", **settings)
+    assert asked[:2] == rounds
+
+
+def test_what_a_draw_takes_is_told_apart_by_all_that_it_depends_on():
+    model, kinds = network("mlp"), []
+
+    def add(images=8, *, drift=DRIFT, score=accuracy, autocast=False, prepare=None, double=False):
+        kind, set_of = torch.float64 if double else torch.float32, data(n=40 if images == 7 else 60)
+        model.to(kind)
+        pictures, labels = set_of.tensors
+        pool = ImagePool(TensorDataset(pictures.to(kind), labels))
+        with (
+            torch.no_grad(),
+            torch.autocast("cpu", torch.bfloat16, enabled=autocast),
+            DriftingWeights(model, drift) as weights,
+        ):
+            sampler = Sampler(model, weights, pool, score, prepare=prepare, seed=0)
+            sampler([Request(0, (0.3,), torch.arange(images))])
+        kinds.append(sampler.kind)
+
+    # How many images a draw has is told by the pilot itself.
+    add(), add(9)
+    assert kinds[0] == kinds[1]
+    # Another set, drift, score, precision or way to the device.
+    add(7), add(drift=LogNormalDrift(target="crossbar")), add(drift=AdditiveDrift())
+    add(score=confidence), add(autocast=True), add(prepare=lambda batch: batch), add(double=True)
+    assert len(set(kinds)) == 8
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_batches_that_are_taken_at_once_are_the_same(monkeypatch, fails):
     """Of each draw its own, also from where a backend gave way to another."""
@@ -322,14 +396,6 @@ def test_processes_do_not_plan_by_their_own_backend(distributed):
         assert not sampler.mixes
         sampler._backend = Mixing(model, weights, accuracy)
         assert sampler.mixes != distributed
-
-
-class Mixing(Vmapped):
-    """As on a GPU."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.mixes = True
 
 
 def test_a_networks_activations_are_measured_once_for_a_form_of_batches(monkeypatch):

@@ -20,7 +20,7 @@ CUDA = SimpleNamespace(device=torch.device("cuda"), streamed=False)
 class Timed:
     """Takes a time of `now` for each call and for each draw."""
 
-    now, call, draw, calls = [0.0], 0.0, 0.0, 0
+    now, call, draw, calls, mixes = [0.0], 0.0, 0.0, 0, False
 
     def __init__(self, model, weights, score):
         pass
@@ -37,7 +37,7 @@ class Timed:
 def kinds(monkeypatch):
     """Two backends whose times are known, by the names of the real ones."""
     one = type("One", (Timed, InPlace), {"draw": 3.0})
-    many = type("Many", (Timed,), {"call": 12.0})
+    many = type("Many", (Timed,), {"call": 12.0, "mixes": True})
     monkeypatch.setattr(choice, "BACKENDS", {"in_place": one, "vmap": many})
     monkeypatch.setattr(choice, "InPlace", one)
     monkeypatch.setattr(choice, "_wait_for", lambda device: None)
@@ -76,9 +76,9 @@ def test_on_a_cpu_auto_is_in_place_but_for_small_linear_networks(model, score, k
     ("call", "draw", "chosen"),
     [
         (12.0, 0.0, "many"),  # a launch serves all draws
-        (90.0, 0.0, "many"),  # 2.8 for each of 32
+        (280.0, 0.0, "many"),  # 2.8 for each of 100
         (0.0, 8.0, "one"),
-        (97.0, 0.0, "one"),  # so slow that few draws tell
+        (310.0, 0.0, "one"),  # so slow that few draws tell
     ],
 )
 def test_on_a_gpu_auto_is_what_takes_least_for_many_draws(kinds, call, draw, chosen):
@@ -120,10 +120,22 @@ def test_what_cannot_serve_a_network_any_more_is_given_up(kinds, monkeypatch):
         raise RuntimeError("as if")
 
     monkeypatch.setattr(kinds.many, "__call__", broken)
-    monkeypatch.setattr(kinds.one, "__call__", lambda *arguments: "scores")
-    assert found([Chip(0, 0)], [batch], [(0.3,)]) == "scores"
-    assert found([Chip(0, 1)], [batch], [(0.3,)]) == "scores"
+    sizes = []
+
+    def one_by_one(self, chips, batches, sigmas):
+        sizes.append((len(chips), len(batches), len(sigmas)))
+        return torch.tensor([[float(chip.index), 0.0] for chip in chips])
+
+    monkeypatch.setattr(kinds.one, "__call__", one_by_one)
+    monkeypatch.setattr(kinds.one, "chunk", lambda self, batch: 2)
+    assert found.mixes
+    # What the other one took at once is more than this one may.
+    chips = [Chip(0, k) for k in range(5)]
+    assert found(chips, [batch] * 5, [(0.3,)] * 5)[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert found(chips[:1], [batch], [(0.3,)])[:, 0].tolist() == [0]
+    assert sizes == [(2, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1)]
     assert len(tried) == 1
+    assert not found.mixes
     assert ask(model) is kinds.one
 
 

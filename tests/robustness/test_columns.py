@@ -98,6 +98,7 @@ def test_many_draws_have_the_scores_of_each_and_their_memory_is_counted():
             assert backend._columns is None
             backend._columns = used
             torch.testing.assert_close(backend(*given), expected, rtol=1e-4, atol=1e-5)
+            assert used is None or used.largest > 0
             measured.append(backend._measure(batches[0]))
     assert measured[1] - measured[0] == used.largest > 0
 
@@ -105,3 +106,10 @@ def test_many_draws_have_the_scores_of_each_and_their_memory_is_counted():
 def confidence(model, batch):
     images, labels = batch
     return model(images).softmax(1).gather(1, labels[:, None])[:, 0]
+
+
+def test_the_largest_layer_is_what_memory_is_counted_by():
+    large, small = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 1, 1)
+    with torch.no_grad(), Columns() as used:
+        small(large(torch.ones(5, 1, 9, 9)))
+    assert used.largest == 4 * 5 * 9 * 7 * 7

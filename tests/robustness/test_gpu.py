@@ -12,12 +12,14 @@ from torch.utils.data import DataLoader, TensorDataset
 from bayesft.drift import (
     AdditiveDrift,
     Chip,
+    DriftingWeights,
     LogNormalDrift,
     MeasuredDrift,
     PCMDrift,
     StuckAtDrift,
     apply,
 )
+from bayesft.drift import kernels as drift_kernels
 from bayesft.drift.kernels import gpu as kernels
 from bayesft.drift.stream import WINDOW, Reader, all_codes
 from bayesft.models import LeNet5
@@ -66,6 +68,19 @@ def test_a_gpu_makes_the_same_codes():
     reader = Reader(chips[1], count, torch.device("cuda"))
     parts = [part.cpu() for part in reader.pieces(count)]
     assert torch.equal(torch.cat(parts), cpu[1])
+
+
+def test_a_kernel_makes_the_same_weights(monkeypatch):
+    """To the bit those that looked-up factors make there, of several sigmas at once."""
+    model, _ = setting()
+    draws = [(Chip(0, 0), 0.3), (Chip(0, 7), 0.3), (Chip(0, 7), 0.9), (Chip(3, 1 << 62), 0.3)]
+    assert drift_kernels._gpu_multiplier("cuda:0") is not None
+    rows = []
+    for multiplier in (drift_kernels._multiplier, lambda device: None):
+        monkeypatch.setattr(drift_kernels, "_multiplier", multiplier)
+        with DriftingWeights(model.cuda(), DRIFT) as weights:
+            rows.append(weights.rows(draws).clone())
+    assert torch.equal(*rows)
 
 
 @pytest.mark.parametrize("loader", ["set", "prepare"])

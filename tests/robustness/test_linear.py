@@ -122,6 +122,20 @@ def test_a_draw_is_rounded_alike_however_many_there_are(images, threads):
         torch.set_num_threads(before)
 
 
+def test_a_draw_alone_is_one_of_two_however_large_its_images_are(monkeypatch):
+    """Of which no two fit into what a chunk may take."""
+    scored, original = [], DriftingWeights.rows
+
+    def counted(self, draws):
+        scored.append(len(draws))
+        return original(self, draws)
+
+    monkeypatch.setattr(DriftingWeights, "rows", counted)
+    monkeypatch.setattr(Vmapped, "chunk", lambda self, batch: 1)
+    evaluate(MLP(image_size=12, hidden=(20,)), data(), DRIFT, [0.3], 3, images_per_draw=9)
+    assert scored == [2, 2, 2]
+
+
 def _raw(model, batch):
     return model(batch[0]).amax(1)
 

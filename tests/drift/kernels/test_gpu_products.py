@@ -41,6 +41,9 @@ for count in (1, 3, 1024, 5003):
             for rows, own, table in zip(out.split(runs), codes.split(runs), factors):
                 assert torch.equal(rows[:, :count], weight * table[own]), (count, start, runs)
             assert out[:, count:].isnan().all()
+# Where new tensors are elsewhere.
+with torch.device("meta"):
+    multiply(out[:, :count], weight, factors, keys, runs, start)
 empty = torch.empty(0, 3), torch.empty(3, 0)
 multiply(empty[0], torch.ones(3), [factors[0]], keys[:0], [0], 0)
 multiply(empty[1], torch.ones(0), [factors[0]], keys[:3], [3], 0)
