@@ -329,6 +329,17 @@ def test_one_number_of_images_is_the_best_for_all():
     assert cost(images) == min(cost(2**k) for k in range(11))
 
 
+@pytest.mark.parametrize("mixes", [False, True])
+def test_a_score_of_the_whole_batch_has_a_usual_number_of_images(mixes):
+    """It does not tell by how much images differ."""
+
+    class Whole(Asked):
+        def __call__(self, requests):
+            return [kept * torch.tensor([1.0, math.nan]) for kept in super().__call__(requests)]
+
+    assert {plan.images for plan in Whole(mixes=mixes).run(4)} == {100}
+
+
 @pytest.mark.parametrize("hard", [0.0, 0.2])
 def test_a_sigma_that_cannot_reach_the_target_does_not_choose_for_the_others(hard):
     """It would give them as many images as there can be."""
