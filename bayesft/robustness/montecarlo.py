@@ -71,8 +71,8 @@ def evaluate(
       the same numbers to the bit.
     - `target_stderr`: draw until the standard error is that small at each sigma. A
       pilot, which does not enter the estimate, measures the variance between draws
-      and within them and the time of a draw and of an image, and chooses for each
-      sigma how many images a draw has. Then independent folds are drawn, and the
+      and within them and the time of a draw and of an image, and chooses how many
+      images a draw has: for each sigma, or one number for all that are scored together. Then independent folds are drawn, and the
       *others* say when a fold has enough (see `sequential`): so the mean is
       unbiased whatever the pilot says and whenever it stops. Because of the times,
       which are those of a process's first evaluation of a network, the number of images
