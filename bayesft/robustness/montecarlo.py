@@ -72,12 +72,12 @@ def evaluate(
     - `target_stderr`: draw until the standard error is that small at each sigma. A
       pilot, which does not enter the estimate, measures the variance between draws
       and within them and the time of a draw and of an image, and chooses how many
-      images a draw has: for each sigma, or one number for all that are scored together. Then independent folds are drawn, and the
-      *others* say when a fold has enough (see `sequential`): so the mean is
-      unbiased whatever the pilot says and whenever it stops. Because of the times,
-      which are those of a process's first evaluation of a network, the number of images
-      can differ from run to run; give `images_per_draw` as well to have the same numbers
-      each time.
+      images a draw has: for each sigma, or one number for all that are scored
+      together. Then independent folds are drawn, and the *others* say when a fold
+      has enough (see `sequential`): so the mean is unbiased whatever the pilot says
+      and whenever it stops. Because of the times, which are those of a process's first
+      evaluation of a network, the number of images can differ from run to run; give
+      `images_per_draw` as well to have the same numbers each time.
 
     Of a network with more than 16 million drifting numbers there are two copies
     meanwhile, the clean weights and the drifted ones: its chips' numbers are made in
