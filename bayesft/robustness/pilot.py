@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Hashable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from weakref import WeakKeyDictionary
 
 import torch
@@ -141,7 +142,7 @@ def _seconds(sampler: Sampler, first: Sequence[Request]) -> tuple[float, float]:
         times.append(time.perf_counter())
     few, many = (
         (end - start) / len(requests) / len(sigmas)
-        for start, end, requests in zip(times, times[1:], (small, large), strict=False)
+        for (start, end), requests in zip(pairwise(times), (small, large), strict=True)
     )
     sizes = len(small[0].images), len(large[0].images)
     image = max(0.0, many - few) / max(1, sizes[1] - sizes[0])
