@@ -64,8 +64,9 @@ def train(cfg: DictConfig) -> float | None:
             write_scores({k: v for each in measured for k, v in each.items()}, folder)
     curve = folder / TEST_CURVE
     results = folder / RESULTS
-    if score is None and curve.exists():
-        # The callback that measured it has another name.
+    if curve.exists():
+        # As `recorded_score` has it, whatever the callback is called that measured it; Lightning
+        # rounds to float32.
         with contextlib.suppress(SettingError):
             score = Curve.from_json(curve).at(cfg.evaluation.sigmas).mean
     if results.exists() and curve.exists():

@@ -1,6 +1,7 @@
 """Measured cells, and how their errors are distributed at each conductance."""
 
 import csv
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,14 @@ def cells_in(path: Path) -> tuple[list[str], list[str]]:
             f"{path} cannot be read: {error}.{remedy}"
         ) from error
     return [cell[0] for cell in cells], [cell[1] for cell in cells]
+
+
+def sha256_of(path: Path) -> str | None:
+    """Return what tells a file's content from any other, or None if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:

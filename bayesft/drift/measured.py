@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bayesft.drift.base import Drift, check_sigma
-from bayesft.drift.cells import FARTHEST, ROWS, STEPS, cells_in, errors_of
+from bayesft.drift.cells import FARTHEST, ROWS, STEPS, cells_in, errors_of, sha256_of
 from bayesft.errors import SettingError
 
 # Weights that are computed at once: a layer takes many times its own memory.
@@ -68,12 +68,17 @@ class MeasuredDrift(Drift):
 
     @classmethod
     def from_csv(
-        cls, file: str | os.PathLike[str] | None, *, target: str = "all"
+        cls, file: str | os.PathLike[str] | None, *, target: str = "all", sha256: str | None = None
     ) -> "MeasuredDrift":
         """Return the drift of the cells in a file: a row each, with columns `written` and `read`.
 
+        Args:
+            file: its path.
+            target: see `Drift`.
+            sha256: of the file, if it is to be what it was.
+
         Raises:
-            SettingError: there is no such file, or it holds no such cells.
+            SettingError: there is no such file, it holds no such cells, or it was changed.
         """
         if file is None:
             raise SettingError(
@@ -82,6 +87,11 @@ class MeasuredDrift(Drift):
             )
         path = Path(str(file)).expanduser()
         written, read = cells_in(path)
+        if sha256 is not None and sha256_of(path) != sha256:
+            raise SettingError(
+                f"{path} was changed: it is not the file whose sha256 is `drift.sha256={sha256}`. "
+                "Give other cells another file, or leave drift.sha256 to be found."
+            )
         try:
             return cls(written, read, target=target)
         except SettingError as error:

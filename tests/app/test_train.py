@@ -149,6 +149,18 @@ def test_a_run_that_was_killed_in_its_test_is_tested_again(tmp_path):
     assert (folder / "checkpoints" / "last.ckpt").read_bytes() == weights
 
 
+def test_a_run_does_not_go_on_with_cells_that_changed(tmp_path):
+    folder, file = tmp_path / "run", tmp_path / "cells.csv"
+    file.write_text("written,read\n" + "1,0.9\n0,0.1\n" * 10)
+    settings = (*SMALL, "drift=measured", f"drift.file={file}", "evaluation.sigmas=[1]")
+    score = train(composed(folder, *settings))
+    again = (*settings, "resume=true")
+    assert train(composed(folder, *again)) == score
+    file.write_text("written,read\n" + "1,0.8\n0,0.1\n" * 10)
+    with pytest.raises(CommandError, match=r"other settings.*\n.*drift.sha256: \w+, not \w+"):
+        train(composed(folder, *again))
+
+
 def read_checkpoint(path) -> dict:
     return torch.load(path, weights_only=True)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bayesft.drift import AdditiveDrift, LogNormalDrift, MeasuredDrift, standard_normals
-from bayesft.drift.cells import _levels
+from bayesft.drift.cells import _levels, sha256_of
 from bayesft.drift.measured import _BLOCK
 from bayesft.errors import SettingError
 
@@ -176,6 +176,16 @@ def test_cells_come_from_a_file(tmp_path):
     assert found.target == "crossbar"
     found.target = "all"
     assert repr(found) == repr(expected)
+
+
+def test_a_file_that_was_changed_is_told(tmp_path):
+    path = tmp_path / "cells.csv"
+    path.write_text("written,read\n" + "1,2\n" * 20)
+    kept = sha256_of(path)
+    assert MeasuredDrift.from_csv(path, sha256=kept).cells == 20
+    path.write_text("written,read\n" + "1,2\n" * 21)
+    with pytest.raises(SettingError, match=rf"was changed.*drift.sha256={kept}.*another file"):
+        MeasuredDrift.from_csv(path, sha256=kept)
 
 
 @pytest.mark.parametrize(
