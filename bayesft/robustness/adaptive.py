@@ -67,17 +67,11 @@ def draw_until(
         most = max_images // (2 * FOLDS)
         plans = [Plan(min(plan.images, most), plan.draws) for plan in plans]
     images = {sigma: plan.images for sigma, plan in zip(sigmas, plans, strict=True)}
-    share, growth = _FIRST_SHARE, _GROWTH
     # With a given number of images the draws are the same on every device.
-    if images_per_draw is None and sampler.mixes:
-        share, growth = _FIRST_SHARE_TOGETHER, _GROWTH_TOGETHER
+    together = images_per_draw is None and sampler.mixes
     folds = {}
     for sigma, plan in zip(sigmas, plans, strict=True):
-        limit = max_draws
-        if max_images is not None:
-            limit = min(limit, max_images // plan.images)
-        first = math.ceil(share * plan.draws / FOLDS)
-        looks = make_looks(first, limit // FOLDS, growth=growth)
+        looks = _looks(plan, max_draws=max_draws, max_images=max_images, together=together)
         folds[sigma] = Folds(Rule(target, sigma, plan.images, worst, best, looks))
     raw: dict[float, dict[int, float]] = {sigma: {} for sigma in sigmas}
     variances: dict[float, list[float]] = {sigma: [] for sigma in sigmas}
@@ -96,6 +90,17 @@ def draw_until(
     rows = [_row(raw[sigma], folds[sigma]) for sigma in sigmas]
     within = [mean_of_finite(variances[sigma]) for sigma in sigmas]
     return rows, within, [images[sigma] for sigma in sigmas]
+
+
+def _looks(
+    plan: Plan, *, max_draws: int, max_images: int | None, together: bool
+) -> tuple[int, ...]:
+    """Return after how many draws of a fold to look at a sigma of this plan."""
+    share, growth = (
+        (_FIRST_SHARE_TOGETHER, _GROWTH_TOGETHER) if together else (_FIRST_SHARE, _GROWTH)
+    )
+    limit = max_draws if max_images is None else min(max_draws, max_images // plan.images)
+    return make_looks(math.ceil(share * plan.draws / FOLDS), limit // FOLDS, growth=growth)
 
 
 def mean_of_finite(numbers: Sequence[float]) -> float:
