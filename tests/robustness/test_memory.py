@@ -48,7 +48,7 @@ def test_resnet152_takes_no_more_than_half_as_much_again_and_its_weights():
 
 
 FAULTS = """
-import resource, torch
+import resource, statistics, torch
 from torch.utils.data import TensorDataset
 from bayesft.drift import LogNormalDrift
 from bayesft.models import LeNet5
@@ -59,10 +59,13 @@ def faults():
 
 data = TensorDataset(torch.rand(1000, 1, 28, 28), torch.zeros(1000, dtype=torch.long))
 model = LeNet5()
-for _ in range(3):
+found = []
+for _ in range(7):
     before = faults()
     evaluate(model, data, LogNormalDrift(), [0.9], 50, images_per_draw=100)
-print((faults() - before) / 50)
+    found.append((faults() - before) / 50)
+# The first one asks for what later ones find, and seldom one of these loses it again.
+print(statistics.median(found[1:]))
 """
 
 
