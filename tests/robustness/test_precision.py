@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,10 +17,7 @@ from bayesft.robustness import (
     ScoreWarning,
     evaluate,
     paired_difference,
-    sharing,
 )
-from bayesft.robustness import pilot as pilot_module
-from bayesft.robustness.pilot import best_plans, draws_worth, run_pilot
 
 DRIFT = LogNormalDrift()
 
@@ -226,146 +222,6 @@ def test_a_score_of_the_whole_batch_has_no_variance_within():
     )  # fmt: skip
     assert curve.reached
     assert curve.points[0].images == 50 * curve.points[0].draws
-
-
-def test_the_plan_is_the_optimum_of_the_textbook():
-    """m = sqrt(ratio w / b), to the nearest power of two or its neighbour."""
-    for between, within, ratio in ((0.02, 0.2, 10), (0.02, 0.2, 100), (0.001, 0.2, 2)):
-        [plan] = best_plans([(between, within)], ratio=ratio, target=0.003, total=10_000)
-        exact = math.sqrt(ratio * within / between)
-        assert exact / 2 <= plan.images <= exact * 2
-        assert plan.draws == math.ceil((between + within / plan.images) / 0.003**2)
-
-
-def test_a_pilot_times_few_of_many_sigmas():
-    """The variance is wanted at each; a draw takes as long at any."""
-    pilot = Asked()
-    assert len(pilot.run(16)) == 16
-    assert pilot.asked == [[(8, 16)] * 16, [(8, 4)] * 16, [(64, 4)] * 2]
-
-
-def test_what_is_slow_the_first_time_on_a_gpu_is_not_timed():
-    """There it is the very calls that are timed: another number of draws may be slow again."""
-    pilot = Asked(mixes=True)
-    pilot.weights = SimpleNamespace(device=torch.device("cuda"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pilot_module, "agreed", lambda value, **settings: value)
-        pilot.run(6)
-    first, few, many = [(8, 6)] * 16, [(8, 6)] * 16, [(64, 6)] * 16
-    assert pilot.asked == [first, few, many, few, many]
-
-
-class Asked:
-    """A sampler that keeps what it was asked."""
-
-    pool, seed, distributed, kind = SimpleNamespace(total=500), 0, False, "a"
-    weights = SimpleNamespace(device=torch.device("cpu"))
-    images_take_time = True
-
-    def __init__(self, *, mixes=False):
-        self.asked, self.mixes, self.model, self.now = [], mixes, Noisy(), 0.0
-
-    def __call__(self, requests):
-        self.asked.append([(len(each.images), len(each.sigmas)) for each in requests])
-        sizes = [len(each.images) if self.images_take_time else 1 for each in requests]
-        self.now += sum(len(each.sigmas) * size for each, size in zip(requests, sizes, strict=True))
-        torch.manual_seed(0)
-        # The larger sigma is, the more chips differ.
-        return [torch.tensor(each.sigmas)[:, None] * torch.rand(1, 2) for each in requests]
-
-    def run(self, sigmas):
-        self.asked.clear()
-        strengths = tuple(k / 10 for k in range(sigmas))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pilot_module.time, "perf_counter", lambda: self.now)
-            return run_pilot(self, strengths, target=0.01, worst=0.0, max_draws=1000)
-
-
-def test_what_a_draw_takes_is_timed_once_for_a_network_and_a_way_to_score_it():
-    pilot = Asked()
-    before = pilot.run(3)
-    assert pilot.run(3) == before
-    assert pilot.asked == [[(8, 3)] * 16]
-    pilot.kind = "b"
-    pilot.run(3)
-    assert len(pilot.asked) == 3
-    # Where images seem to take no time, that is not for ever.
-    pilot.kind, pilot.images_take_time = "c", False
-    pilot.run(3)
-    pilot.run(3)
-    assert len(pilot.asked) == 3
-    # Others may not know it, and would wait for what this one leaves out.
-    pilot.distributed, size = True, len(pilot.asked)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharing.dist, "all_reduce", lambda total: None)
-        patch.setattr(sharing.dist, "get_world_size", lambda: 1)
-        pilot.run(3)
-        pilot.run(3)
-    assert len(pilot.asked) == size
-
-
-@pytest.mark.parametrize("mixes", [False, True])
-def test_draws_that_are_scored_together_have_as_many_images_at_each_sigma(mixes):
-    plans = Asked(mixes=mixes).run(10)
-    assert len({plan.images for plan in plans}) == 1 or not mixes
-    assert len({plan.draws for plan in plans}) > 3
-
-
-def test_one_number_of_images_is_the_best_for_all():
-    """Between what each would have alone; the draws are those that each then takes."""
-    variances = [(0.0001, 0.2), (0.02, 0.2), (0.05, 0.2)]
-    settings = {"ratio": 20, "target": 0.003, "total": 10_000}
-    alone = [plan for own in variances for plan in best_plans([own], **settings)]
-    together = best_plans(variances, **settings)
-    [images] = {plan.images for plan in together}
-    assert min(plan.images for plan in alone) <= images <= max(plan.images for plan in alone)
-    for (between, within), plan in zip(variances, together, strict=True):
-        assert plan.draws == math.ceil((between + within / images) / 0.003**2)
-
-    def cost(count):
-        draws = [max(32, (b + w / count) / 0.003**2) for b, w in variances]
-        return sum(draws) * (20 + count)
-
-    assert cost(images) == min(cost(2**k) for k in range(11))
-
-
-@pytest.mark.parametrize("mixes", [False, True])
-def test_a_score_of_the_whole_batch_has_a_usual_number_of_images(mixes):
-    """It does not tell by how much images differ."""
-
-    class Whole(Asked):
-        def __call__(self, requests):
-            return [kept * torch.tensor([1.0, math.nan]) for kept in super().__call__(requests)]
-
-    assert {plan.images for plan in Whole(mixes=mixes).run(4)} == {100}
-
-
-@pytest.mark.parametrize("hard", [0.0, 0.2])
-def test_a_sigma_that_cannot_reach_the_target_does_not_choose_for_the_others(hard):
-    """It would give them as many images as there can be."""
-
-    class Hard(Asked):
-        def __call__(self, requests):
-            super().__call__(requests)
-            spread = {sigma: 1.0 if sigma == hard else 0.05 for sigma in requests[0].sigmas}
-            return [
-                torch.tensor([[spread[sigma] * (k % 2), 0.05] for sigma in request.sigmas])
-                for k, request in enumerate(requests)
-            ]
-
-    plans = dict(zip((0.0, 0.1, 0.2, 0.3), Hard(mixes=True).run(4), strict=True))
-    alone = plans.pop(hard)
-    [images] = {plan.images for plan in plans.values()}
-    assert images < alone.images
-    assert all(plan.draws < 1000 for plan in plans.values())
-    assert alone.draws > 1000
-
-
-@pytest.mark.parametrize(
-    ("draw", "image", "worth"), [(1.0, 0.1, 10.0), (1.0, 0.0, 4096.0), (-1.0, 1.0, 0.25)]
-)
-def test_the_time_of_a_draw_in_images(draw, image, worth):
-    assert draws_worth(draw, image) == pytest.approx(worth)
 
 
 @pytest.mark.parametrize(
