@@ -1,7 +1,5 @@
 """What a config can ask about the world: `${bayesft.classes_in:<folder>}` and the like."""
 
-from pathlib import Path
-
 from omegaconf import OmegaConf
 
 from bayesft.data import image_folders
@@ -13,10 +11,5 @@ def classes_in(root: str | None) -> int:
     return len(image_folders(root).classes)
 
 
-def content_of(file: str | None) -> str | None:
-    """Return what tells a file's content from any other, None of what cannot be read."""
-    return None if file is None else sha256_of(Path(str(file)).expanduser())
-
-
 OmegaConf.register_new_resolver("bayesft.classes_in", classes_in, replace=True)
-OmegaConf.register_new_resolver("bayesft.content_of", content_of, replace=True)
+OmegaConf.register_new_resolver("bayesft.sha256_of", sha256_of, replace=True)

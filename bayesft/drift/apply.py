@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bayesft.drift.base import Drift, check_drift
-from bayesft.drift.chip import Chip
+from bayesft.drift.chip import Chip, Draw
 from bayesft.drift.compute import CodedDrift, drift_parameters
 from bayesft.drift.pinned import rows_at
 from bayesft.drift.stream import Reader, all_codes
@@ -21,9 +21,6 @@ LARGE = 1 << 24
 # Numbers between which a row may begin, so that all rows lie in memory alike: how a product
 # is computed, and rounded, can depend on that.
 _ALIGNED = 16
-
-Draw = tuple[Chip, float]
-"""A chip, and how strong the drift is."""
 
 
 class DriftingWeights:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,11 @@ def errors_of(written: Sequence[float] | Tensor, read: Sequence[float] | Tensor)
     return Errors(kept, slope)
 
 
+def path_of(file: str | os.PathLike[str]) -> Path:
+    """Return the path that a setting names."""
+    return Path(str(file)).expanduser()
+
+
 def cells_in(path: Path) -> tuple[list[str], list[str]]:
     """Return the columns `written` and `read` of a CSV file, as they are; others are left aside.
 
@@ -110,10 +116,10 @@ def cells_in(path: Path) -> tuple[list[str], list[str]]:
     return [cell[0] for cell in cells], [cell[1] for cell in cells]
 
 
-def sha256_of(path: Path) -> str | None:
+def sha256_of(file: str | os.PathLike[str] | None) -> str | None:
     """Return what tells a file's content from any other, or None if it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(path_of(file).read_bytes()).hexdigest() if file else None
     except OSError:
         return None
 

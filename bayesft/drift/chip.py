@@ -57,3 +57,7 @@ class Chip:
             name: part.view(weight.shape).to(weight.device)
             for (name, weight), part in zip(weights.items(), row.split(sizes), strict=True)
         }
+
+
+Draw = tuple[Chip, float]
+"""A chip, and how strong the drift is."""

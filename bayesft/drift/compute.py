@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bayesft.drift import kernels
 from bayesft.drift.base import Drift
-from bayesft.drift.chip import Chip
+from bayesft.drift.chip import Draw
 from bayesft.drift.noise import chip_keys
 from bayesft.drift.quantiles import look_up, quantiles
 from bayesft.drift.stream import Reader
@@ -138,7 +138,7 @@ class CodedDrift:
             out.mul_(weight)
 
     def by_kernel(
-        self, out: Tensor, weight: Tensor, draws: Sequence[tuple[Chip, float]], *, start: int = 0
+        self, out: Tensor, weight: Tensor, draws: Sequence[Draw], *, start: int = 0
     ) -> bool:
         """Write drifted weights of D draws by a kernel, without their codes, if there is one.
 

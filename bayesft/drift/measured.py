@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import MutableMapping, Sequence
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from bayesft.drift.base import Drift, check_sigma
-from bayesft.drift.cells import FARTHEST, ROWS, STEPS, cells_in, errors_of, sha256_of
+from bayesft.drift.cells import FARTHEST, ROWS, STEPS, cells_in, errors_of, path_of, sha256_of
 from bayesft.errors import SettingError
 
 # Weights that are computed at once: a layer takes many times its own memory.
@@ -85,7 +84,7 @@ class MeasuredDrift(Drift):
                 "`drift.file` is not set. Say which file holds the cells: drift.file=cells.csv. "
                 "Expected a CSV file with a row for each cell, and columns `written` and `read`."
             )
-        path = Path(str(file)).expanduser()
+        path = path_of(file)
         written, read = cells_in(path)
         if sha256 is not None and sha256_of(path) != sha256:
             raise SettingError(

@@ -90,7 +90,7 @@ def test_many_draws_have_the_scores_of_each_and_their_memory_is_counted():
     model = LeNet5(image_size=12).eval()
     batches = [[torch.rand(6, 1, 12, 12), torch.randint(0, 10, (6,))] for _ in range(4)]
     given = [Chip(0, k) for k in range(4)], batches, [(0.3, 0.9)] * 4
-    measured = []
+    measured, fewer = [], [part[:2] for part in batches[0]]
     with torch.no_grad(), DriftingWeights(model, LogNormalDrift()) as weights:
         expected = InPlace(model, weights, confidence)(*given)
         for used in (None, Columns()):
@@ -100,6 +100,8 @@ def test_many_draws_have_the_scores_of_each_and_their_memory_is_counted():
             torch.testing.assert_close(backend(*given), expected, rtol=1e-4, atol=1e-5)
             assert used is None or used.largest > 0
             measured.append(backend._measure(batches[0]))
+            # Whatever was measured before.
+            assert 3 * backend._measure(fewer) == measured[-1]
     assert measured[1] - measured[0] == used.largest > 0
 
 

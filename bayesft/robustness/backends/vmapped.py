@@ -130,18 +130,20 @@ class Vmapped:
             if isinstance(output, Tensor):
                 total += output.numel() * output.element_size()
 
+        # The one of the calls remembers what batches of other forms wrote out.
+        columns = Columns() if self._columns else None
         leaves = [module for module in self.model.modules() if not any(module.children())]
         hooks = [module.register_forward_hook(add) for module in leaves]
         try:
             # On weights that do not drift, and not on the clean ones, which a layer may write
             # (an embedding with a largest norm).
             for _ in self.weights.draws([Chip(0, 0)], [0.0]):
-                with self._columns or nullcontext():
+                with columns or nullcontext():
                     self.scored(batch)
         finally:
             for hook in hooks:
                 hook.remove()
-        return total + (self._columns.largest if self._columns else 0)
+        return total + (columns.largest if columns else 0)
 
 
 def _aliases(model: nn.Module, names: Sequence[str]) -> dict[str, list[str]]:
