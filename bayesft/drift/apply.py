@@ -79,8 +79,9 @@ class DriftingWeights:
         # Of several types the widest, which holds what the others round to.
         self._type = reduce(torch.promote_types, types)
         # Many draws are then a few calls, where neither the drift nor the types tell one
-        # weight's tensor from another's.
+        # weight's tensor from another's; or a few for each parameter, of a drift that does.
         self._at_once = drift.elementwise and len(types) == 1 and not self.streamed
+        self._by_layers = not drift.elementwise and not self.streamed
         self._width = -(-self.count // _ALIGNED) * _ALIGNED
         if not self.streamed:
             space = self._clean[0].new_zeros(self._width - self.count)
@@ -151,31 +152,35 @@ class DriftingWeights:
                 return
         chips = list(dict.fromkeys(chip for chip, _ in draws))
         codes = None if self.streamed else self._codes_of(chips)
-        if self._at_once:
-            self._fill_at_once(rows, draws, chips, codes)
-            return
-        place = {chip: k for k, chip in enumerate(chips)}
-        for row, (chip, sigma) in zip(rows, draws, strict=True):
-            made = None if codes is None else codes[place[chip]]
-            self._drift(self._parts(row), self._reader(chip, made), sigma)
-
-    def _fill_at_once(
-        self, rows: Tensor, draws: Sequence[Draw], chips: list[Chip], codes: Tensor
-    ) -> None:
         place, start = {chip: k for k, chip in enumerate(chips)}, 0
+        if not (self._at_once or self._by_layers):
+            for row, (chip, sigma) in zip(rows, draws, strict=True):
+                made = None if codes is None else codes[place[chip]]
+                self._drift(self._parts(row), self._reader(chip, made), sigma)
+            return
         for sigma, group in groupby(draws, key=lambda draw: draw[1]):
             some = [place[chip] for chip, _ in group]
             with torch.inference_mode(False), torch.no_grad():
                 part, own = rows[start : start + len(some)], rows_at(codes, some)
-                self._coded.into(part, self._row, own, sigma)
+                if self._at_once:
+                    self._coded.into(part, self._row, own, sigma)
+                else:
+                    outs = list(self._by_parameter(part))
+                    self._coded.layers_into(outs, self._clean, own, sigma)
             start += len(some)
+
+    def _by_parameter(self, rows: Tensor) -> Iterator[Tensor]:
+        """Yield each parameter's part of D rows, of shape `(D, *the parameter's)`."""
+        parts = rows[:, : self.count].split(self._sizes, dim=1)
+        for part, shape in zip(parts, self._shapes, strict=True):
+            yield part.view(len(rows), *shape)
 
     def stacked(self, rows: Tensor) -> dict[str, Tensor]:
         """Return rows of drifted weights by name, each of shape `(draws, *the parameter's)`."""
         return {
-            name: part.reshape(len(rows), *clean.shape).to(clean.dtype)
+            name: part.to(clean.dtype)
             for name, part, clean in zip(
-                self.names, rows.split(self._sizes, dim=1), self._clean, strict=True
+                self.names, self._by_parameter(rows), self._clean, strict=True
             )
         }
 

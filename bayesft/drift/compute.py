@@ -5,6 +5,7 @@ from itertools import groupby
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from bayesft.drift import kernels
 from bayesft.drift.base import Drift
@@ -18,6 +19,8 @@ from bayesft.errors import SettingError
 # GPU is kept busy by few calls.
 _BLOCK = 1 << 18
 _DEVICE_BLOCK = 1 << 24
+# The same of a drift that takes whole layers, which may need many times their memory.
+_DEVICE_BLOCK_OF_LAYERS = 1 << 22
 # A curve's, and a few more.
 _TABLES = 32
 
@@ -37,6 +40,8 @@ class CodedDrift:
         self._by_factor = _depth(drift, "factor") <= _depth(drift, "__call__")
         self._checked: set[float] = set()
         self._tables: dict[tuple[float, torch.dtype], Tensor | None] = {}
+        # Until it turns out that it cannot be.
+        self._vectorised = True
 
     def check(self, sigma: float) -> None:
         """Raise `SettingError` unless the drift does at `sigma` what drifts do.
@@ -136,6 +141,47 @@ class CodedDrift:
         else:
             look_up(factors, codes, out)
             out.mul_(weight)
+
+    def layers_into(
+        self, outs: Sequence[Tensor], clean: Sequence[Tensor], codes: Tensor, sigma: float
+    ) -> None:
+        """Write the drifted weights of D draws, a parameter's of many draws at once.
+
+        Of any drift: each draw's is given whole parameters, as if it were alone.
+
+        Args:
+            outs: of each parameter, shape `(D, *its shape)`; of another type, what is written
+                is rounded to it.
+            clean: the parameters.
+            codes: shape `(D, n)`, of all parameters in their order, and perhaps more.
+            sigma: the strength.
+        """
+        size = _BLOCK if self.device.type == "cpu" else _DEVICE_BLOCK_OF_LAYERS
+        start = 0
+        for out, weight in zip(outs, clean, strict=True):
+            own = codes[:, start : start + weight.numel()]
+            start += weight.numel()
+            rows = max(1, size // max(1, weight.numel()))
+            for part, some in zip(out.split(rows), own.split(rows), strict=True):
+                normals = self.normals(some.contiguous()).view(len(some), *weight.shape)
+                part.copy_(self._of_draws(weight, normals, sigma))
+
+    def _of_draws(self, weight: Tensor, normals: Tensor, sigma: float) -> Tensor:
+        """Return what one parameter becomes in several draws, of the shape of `normals`."""
+
+        def one(normal: Tensor) -> Tensor:
+            return self.drift(weight, normal, sigma)
+
+        # A layer is a few thousand weights, and a drift dozens of calls, which take longer.
+        if self._vectorised and len(normals) > 1:
+            try:
+                return vmap(one)(normals)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:
+                # Python that looks at its numbers; if it was a mistake, it is told below.
+                self._vectorised = False
+        return torch.stack([one(normal) for normal in normals])
 
     def by_kernel(
         self, out: Tensor, weight: Tensor, draws: Sequence[Draw], *, start: int = 0

@@ -95,6 +95,8 @@ class PCMDrift(Drift):
             return weight.clone()
         wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
         largest = wide.detach().abs().amax()
+        # So exact that it is the same sum in whatever order; Apple's GPUs know no float64.
+        exact = torch.float32 if wide.is_mps else torch.float64
         drifted, written, left = [], 0.0, 0.0
         # A layer takes many times its own memory at once.
         for part, z in zip(
@@ -106,11 +108,11 @@ class PCMDrift(Drift):
             against, beside = self._cell(torch.zeros_like(largest), largest, other, sigma)
             drifted.append(sign * (held - against))
             if self.compensated:
-                written = written + (before + beside).detach().sum()
-                left = left + (held + against).detach().sum()
+                written = written + (before + beside).detach().sum(dtype=exact)
+                left = left + (held + against).detach().sum(dtype=exact)
         result = torch.cat(drifted).view(weight.shape)
         if self.compensated:
-            result = result * torch.where(left > 0, written / left, 1.0)
+            result = result * torch.where(left > 0, written / left, 1.0).to(result.dtype)
         return result.to(weight.dtype)
 
     def _cell(

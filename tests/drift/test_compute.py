@@ -11,6 +11,7 @@ from bayesft.drift import (
     LogNormalDrift,
     StuckAtDrift,
     apply,
+    compute,
     drifted,
 )
 
@@ -42,6 +43,27 @@ class Partly(LogNormalDrift):
 
     def __call__(self, weight, normal, sigma):
         return weight * super().factor(normal, sigma)
+
+
+class Layered(Drift):
+    """Given whole layers; notes which."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def __call__(self, weight, normal, sigma):
+        if weight.shape != (2, 2):
+            self.shapes.append(tuple(weight.shape))
+        return (weight + sigma * weight.abs().amax() * normal).to(weight.dtype)
+
+
+class Looking(Layered):
+    """Python that looks at its numbers, which no vmap can."""
+
+    def __call__(self, weight, normal, sigma):
+        drifted = super().__call__(weight, normal, sigma)
+        return drifted if normal.sum() < 0 or sigma == 0 else drifted.clamp(-1, 1)
 
 
 class Gained(Shifted):
@@ -120,6 +142,63 @@ def test_parameters_without_numbers():
     for drift in (LogNormalDrift(), Shifted(), StuckAtDrift()):
         with drifted(model, drift, SIGMA, Chip(0, 0)):
             assert model[0].shape == (0, 3)
+        with DriftingWeights(model, drift) as weights:
+            assert weights.rows([(Chip(0, 0), SIGMA), (Chip(0, 1), SIGMA)]).shape == (2, 0)
+
+
+def rows_of(drift, model, draws):
+    with DriftingWeights(model, drift) as weights:
+        return weights.rows(draws).clone()
+
+
+def test_a_layers_weights_are_computed_for_many_draws_at_once(monkeypatch):
+    """As many as stay in the cache."""
+    drift, model = Layered(), nn.Linear(3, 5)
+    draws = [(Chip(0, k), sigma) for sigma in (0.3, 0.9) for k in range(4)]
+    found = rows_of(drift, model, draws)
+    assert drift.shapes == [(5, 3), (5,)] * 2
+    monkeypatch.setattr(compute, "_BLOCK", 30)
+    drift.shapes.clear()
+    assert torch.equal(rows_of(drift, model, draws), found)
+    # By two draws; and of five weights four are below it.
+    assert drift.shapes == [(5, 3), (5, 3), (5,)] * 2
+
+
+def test_a_drift_that_looks_at_its_numbers_is_given_one_draw_after_the_other():
+    drift, model = Looking(), nn.Linear(3, 5)
+    draws = [(Chip(0, k), 0.9) for k in range(6)]
+    found = rows_of(drift, model, draws)
+    # Tried once.
+    assert drift.shapes == [(5, 3)] * 7 + [(5,)] * 6
+    for row, (chip, sigma) in zip(found, draws, strict=True):
+        with drifted(model, drift, sigma, chip):
+            assert torch.equal(row, torch.cat([model.weight.flatten(), model.bias]).detach())
+    assert {float(row.abs().max()) for row in found} > {1.0}
+
+
+def test_a_drift_that_is_mistaken_says_so_itself():
+    class Wrong(Layered):
+        def __call__(self, weight, normal, sigma):
+            if weight.shape == (5,):
+                raise LookupError("no such cell")
+            return super().__call__(weight, normal, sigma)
+
+    with pytest.raises(LookupError, match="no such cell"):
+        rows_of(Wrong(), nn.Linear(3, 5), [(Chip(0, 0), SIGMA), (Chip(0, 1), SIGMA)])
+
+
+def test_a_lack_of_memory_is_no_reason_to_go_one_by_one():
+    class Large(Layered):
+        def __call__(self, weight, normal, sigma):
+            if weight.shape == (5,):
+                self.shapes.append(())
+                raise torch.OutOfMemoryError
+            return super().__call__(weight, normal, sigma)
+
+    drift = Large()
+    with pytest.raises(torch.OutOfMemoryError):
+        rows_of(drift, nn.Linear(3, 5), [(Chip(0, 0), SIGMA), (Chip(0, 1), SIGMA)])
+    assert drift.shapes == [(5, 3), ()]
 
 
 @pytest.mark.parametrize("drift", [LogNormalDrift(), Shifted(), Partly()])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bayesft.drift import Chip, Drift, drifted
+from bayesft.drift import Chip, Drift, DriftingWeights, drifted
 from bayesft.errors import SettingError
 from bayesft.models import add_sites, get_dropout, set_dropout, site_names, sites
 from bayesft.models.layers import NORMS
@@ -87,6 +87,18 @@ class DriftContract:
         assert drift.elementwise
         assert (factor.shape, factor.dtype) == (normal.shape, torch.float32)
         assert torch.equal(weight * factor, drift(weight, normal, 0.6))
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_many_draws_at_once_are_each_draw_alone(self, dtype):
+        torch.manual_seed(0)
+        model, drift = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(40, 30).to(dtype)), self.make()
+        draws = [(Chip(0, k), sigma) for sigma in (0.3, 0.9) for k in range(3)]
+        with DriftingWeights(model, drift) as weights:
+            rows = weights.rows(draws).clone()
+        for row, (chip, sigma) in zip(rows, draws, strict=True):
+            with drifted(model, drift, sigma, chip):
+                alone = torch.cat([each.detach().flatten() for each in model.parameters()])
+            assert torch.equal(row, alone.float())
 
     def test_it_comes_off_a_network_to_the_bit(self):
         model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
