@@ -229,3 +229,13 @@ def test_a_time_that_is_none_is_told(time):
 def test_a_strength_that_is_none_is_told():
     with pytest.raises(SettingError, match=r"`sigma`.*how many times the noise of the measured"):
         PCMDrift().check(-1)
+
+
+def test_of_many_draws_a_layers_fall_is_each_ones_own_to_the_bit():
+    """Sums over a layer are formed in another order there."""
+    generator = torch.Generator().manual_seed(0)
+    weight = 0.1 * torch.randn(120, 400, generator=generator)
+    normals = torch.randn(8, 120, 400, generator=generator)
+    together = torch.func.vmap(lambda normal: PCMDrift()(weight, normal, 0.5))(normals)
+    alone = torch.stack([PCMDrift()(weight, normal, 0.5) for normal in normals])
+    assert torch.equal(together, alone)
