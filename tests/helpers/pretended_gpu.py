@@ -21,7 +21,7 @@ from bayesft.drift import kernels, noise
 from bayesft.drift.quantiles import BINS
 
 DEVICE = torch.device("cuda", 0)
-MEMORY = 1 << 33
+MEMORY = 1 << 36
 # Operations that look at what memory holds, so that a GPU has to be done with all before.
 _WAITS = {
     "aten::_local_scalar_dense",
@@ -275,6 +275,8 @@ def pretended_gpu() -> Iterator[PretendedGPU]:
         )
         # It asks the driver before anybody is asked here.
         stack.enter_context(mock.patch.object(torch, "tensor", _tensor))
+        # An operation of cuDNN's own is not to be had on a CPU.
+        stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         # A module's parameters become others there, and are not pointed at other memory.
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, converts)

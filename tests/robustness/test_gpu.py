@@ -27,7 +27,7 @@ from bayesft.drift import kernels as drift_kernels
 from bayesft.drift.kernels import gpu as kernels
 from bayesft.drift.stream import WINDOW, Reader, all_codes
 from bayesft.models import LeNet5
-from bayesft.robustness import evaluate
+from bayesft.robustness import accuracy, evaluate
 from bayesft.robustness.batches import to_device
 from tests.helpers.pretended_gpu import pretended_gpu
 
@@ -35,6 +35,7 @@ needs_a_real_one = pytest.mark.skipif(not torch.cuda.is_available(), reason="the
 
 DRIFT = LogNormalDrift()
 MEASURED = MeasuredDrift([k / 50 for k in range(50)], [k / 60 + 0.1 for k in range(50)])
+DRIFTS = [DRIFT, AdditiveDrift(), MEASURED, PCMDrift(), StuckAtDrift()]
 
 
 class GPU:
@@ -75,7 +76,7 @@ def confidence(model, batch):
 
 
 @pytest.mark.parametrize("backend", ["in_place", "vmap", "auto"])
-@pytest.mark.parametrize("drift", [DRIFT, AdditiveDrift(), MEASURED, PCMDrift(), StuckAtDrift()])
+@pytest.mark.parametrize("drift", DRIFTS)
 def test_the_curve_is_the_cpus(drift, backend):
     model, data = setting()
     settings = {"draws": 30, "images_per_draw": 16, "score": confidence}
@@ -233,3 +234,47 @@ def test_a_drift_may_have_tensors_of_its_own_where_the_weights_are():
 
     model, data = setting()
     assert evaluate(model.cuda(), data, Tabled(), [0.5], 4, score=confidence).points[0].draws == 4
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a real one does not count its launches")
+class TestLaunches:
+    """A small network takes a GPU as long as its launches do."""
+
+    def launches(self, gpu, model, data, drift, **settings):
+        """Return those of an evaluation that is not a network's first."""
+        run = functools.partial(evaluate, model.cuda(), data, drift, score=accuracy, **settings)
+        run()
+        gpu.launches.clear()
+        run()
+        return gpu.launches.total()
+
+    @pytest.mark.parametrize("drift", DRIFTS)
+    def test_more_draws_and_sigmas_are_hardly_more(self, gpu, drift):
+        settings = {"backend": "vmap", "images_per_draw": 4}
+        few = self.launches(gpu, *setting(), drift, sigmas=[0.3], draws=8, **settings)
+        many = self.launches(gpu, *setting(), drift, sigmas=[0.3], draws=64, **settings)
+        assert many <= few + 8
+        # A table or a layer's drift for each sigma.
+        more = self.launches(gpu, *setting(), drift, sigmas=[0.3, 0.6, 0.9], draws=64, **settings)
+        assert more <= 3 * many
+
+    def test_a_curve_of_a_small_network_is_a_few_calls(self, gpu):
+        """Its forward pass is 11 launches; of many draws at once it is some 40."""
+        sigmas = [0.1 * k for k in range(16)]
+        settings = {"backend": "vmap", "target_stderr": 0.02}
+        assert self.launches(gpu, *setting(), DRIFT, sigmas=sigmas, **settings) < 700
+
+    def test_in_place_a_draw_is_a_forward_pass_and_a_few_copies(self, gpu):
+        """Of its weights, of those of both convolutions to their order, and of its logits."""
+        model, data = setting()
+        model = model.eval().cuda()
+        with torch.no_grad():
+            images = data.tensors[0].cuda()
+            gpu.launches.clear()
+            model(images)
+        plain = gpu.launches.total()
+        settings = {"backend": "in_place", "sigmas": [0.5], "images_per_draw": 4}
+        few, many = (
+            self.launches(gpu, model, data, DRIFT, draws=draws, **settings) for draws in (8, 24)
+        )
+        assert (many - few) / 16 <= plain + 4
