@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from bayesft.drift import (
     AdditiveDrift,
     Chip,
+    Drift,
     DriftingWeights,
     LogNormalDrift,
     MeasuredDrift,
@@ -36,6 +37,15 @@ needs_a_real_one = pytest.mark.skipif(not torch.cuda.is_available(), reason="the
 DRIFT = LogNormalDrift()
 MEASURED = MeasuredDrift([k / 50 for k in range(50)], [k / 60 + 0.1 for k in range(50)])
 DRIFTS = [DRIFT, AdditiveDrift(), MEASURED, PCMDrift(), StuckAtDrift()]
+
+
+class Shifted(Drift):
+    """Elementwise, and not by a factor."""
+
+    elementwise = True
+
+    def __call__(self, weight, normal, sigma):
+        return weight + sigma * normal
 
 
 class GPU:
@@ -248,7 +258,7 @@ class TestLaunches:
         run()
         return gpu.launches.total()
 
-    @pytest.mark.parametrize("drift", DRIFTS)
+    @pytest.mark.parametrize("drift", [*DRIFTS, Shifted()])
     def test_more_draws_and_sigmas_are_hardly_more(self, gpu, drift):
         settings = {"backend": "vmap", "images_per_draw": 4}
         few = self.launches(gpu, *setting(), drift, sigmas=[0.3], draws=8, **settings)
