@@ -48,6 +48,13 @@ def test_a_training(tmp_path, capsys):
         assert name in metrics.split(",")
 
 
+@pytest.mark.usefixtures("gpu")
+def test_a_test_on_a_gpu(tmp_path):
+    """A pretended one learns nothing."""
+    gpu = ["trainer.accelerator=gpu", "trainer.max_epochs=0", "+trainer.inference_mode=false"]
+    assert 0 <= train(composed(tmp_path, *TINY, *gpu)) <= 1
+
+
 @pytest.mark.parametrize(
     "method",
     [

@@ -23,3 +23,11 @@ def test_it_trains(tmp_path, method):
     assert 0 < train(cfg) <= 1
     weights = read_state(tmp_path / "checkpoints" / "last.ckpt")
     assert all(math.isfinite(float(value.float().sum())) for value in weights.values())
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("method", METHODS)
+def test_it_is_tested_on_a_gpu(tmp_path, method):
+    """A pretended one learns nothing."""
+    gpu = ["trainer.accelerator=gpu", "trainer.max_epochs=0", "+trainer.inference_mode=false"]
+    assert 0 < train(composed(tmp_path, *LENET, f"method={method}", *gpu)) <= 1

@@ -3,10 +3,8 @@
 Where there is none, on a pretended one, but for what its own kernels and memory show.
 """
 
-import contextlib
 import copy
 import functools
-import warnings
 
 import pytest
 import torch
@@ -30,8 +28,8 @@ from bayesft.drift.stream import WINDOW, Reader, all_codes
 from bayesft.models import LeNet5
 from bayesft.robustness import accuracy, evaluate
 from bayesft.robustness.batches import to_device
-from tests.helpers.pretended_gpu import pretended_gpu
 
+pytestmark = pytest.mark.usefixtures("gpu")
 needs_a_real_one = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 DRIFT = LogNormalDrift()
@@ -46,32 +44,6 @@ class Shifted(Drift):
 
     def __call__(self, weight, normal, sigma):
         return weight + sigma * normal
-
-
-class GPU:
-    """A real one."""
-
-    @contextlib.contextmanager
-    def watch(self):
-        """Yield a list to which goes what is waited for."""
-        waits = []
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                torch.cuda.set_sync_debug_mode("warn")
-                yield waits
-            finally:
-                torch.cuda.set_sync_debug_mode("default")
-        waits.extend(str(each.message) for each in caught)
-
-
-@pytest.fixture(autouse=True)
-def gpu():
-    if torch.cuda.is_available():
-        yield GPU()
-    else:
-        with pretended_gpu() as gpu:
-            yield gpu
 
 
 def setting():

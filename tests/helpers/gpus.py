@@ -1,14 +1,15 @@
-"""A GPU that is not there: numbers of a CPU that say they are on one, and are watched.
+"""A GPU, and one that is not there: numbers of a CPU that say they are on one, and are watched.
 
-It shows on any machine that no operation meets tensors of two devices, what is waited for,
+The latter shows on any machine that no operation meets tensors of two devices, what is waited for,
 and how many operations are launched, which is what a small network takes a real one. It does
 not show what a real one's own kernels do, nor memory and time.
 """
 
 import contextlib
 import types
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -56,6 +57,23 @@ _VIEWS = {
     "aten::new_empty",
     "aten::new_empty_strided",
 }
+
+
+class RealGPU:
+    """One that is there."""
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[list[str]]:
+        """Yield a list to which goes what is waited for."""
+        waits: list[str] = []
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                torch.cuda.set_sync_debug_mode("warn")
+                yield waits
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        waits.extend(str(each.message) for each in caught)
 
 
 class OnGPU(Tensor):
@@ -120,8 +138,22 @@ class PretendedGPU(TorchDispatchMode):
         if not there and (target is None or torch.device(target).type == "cpu"):
             result = func(*args, **kwargs)
             return self.pin(result) if pinned else result
+        # Made of others, which in inference mode come here as they are.
+        if func._can_decompose():
+            with self:
+                return func.decompose(*args, **kwargs)
         name = func._schema.name
-        back = self._crosses(name, func, args, kwargs, tensors)
+        back = False
+        if name in ("aten::_to_copy", "aten::copy_"):
+            back = self._to_the_cpu(name, args, kwargs)
+        elif name in _WAITS or (name.startswith("aten::index") and _has_mask(args)):
+            self.waits.append(name)
+        elif strangers := [x for x in tensors if not isinstance(x, OnGPU) and x.dim()]:
+            shapes = [tuple(x.shape) for x in strangers]
+            raise RuntimeError(
+                f"Expected all tensors of {func} to be on the GPU, but those of shapes {shapes} "
+                "are on the CPU."
+            )
         if name not in _VIEWS:
             # A convolution of groups is one of each.
             self.launches[name] += args[-1] if name == "aten::convolution" else 1
@@ -140,30 +172,15 @@ class PretendedGPU(TorchDispatchMode):
 
         return tree_map(of_gpu, found)
 
-    def _crosses(self, name: str, func: Any, args: Any, kwargs: Any, tensors: list) -> bool:
-        """Note what is waited for; return whether the result is the CPU's."""
-        if name in _WAITS or (name.startswith("aten::index") and _has_mask(args)):
-            self.waits.append(name)
-            return name not in ("aten::nonzero", "aten::masked_select", "aten::_unique2")
-        if name in ("aten::_to_copy", "aten::copy_"):
-            source = args[1] if name == "aten::copy_" else args[0]
-            if name == "aten::copy_":
-                goal, free = args[0].device, len(args) > 2 and args[2]
-            else:
-                goal, free = torch.device(kwargs.get("device", source.device)), None
-            free = free or kwargs.get("non_blocking", False)
-            host = source if source.device.type == "cpu" else None
-            if goal.type != source.device.type and not (free and self.is_pinned(host)):
-                self.waits.append(f"{name} {source.device.type} to {goal.type}")
-            return goal.type == "cpu"
-        strangers = [x for x in tensors if not isinstance(x, OnGPU) and x.dim()]
-        if strangers:
-            shapes = [tuple(x.shape) for x in strangers]
-            raise RuntimeError(
-                f"Expected all tensors of {func} to be on the GPU, but those of shapes {shapes} "
-                "are on the CPU."
-            )
-        return False
+    def _to_the_cpu(self, name: str, args: Any, kwargs: Any) -> bool:
+        """Return whether numbers are copied to the CPU, noting whether that is waited for."""
+        into = name == "aten::copy_"
+        source, target = args[into], args[0].device if into else kwargs.get("device")
+        goal = source.device if target is None else torch.device(target)
+        free = kwargs.get("non_blocking") or (into and len(args) > 2 and args[2])
+        if goal.type != source.device.type and not (free and self.is_pinned(source)):
+            self.waits.append(f"{name} {source.device.type} to {goal.type}")
+        return goal.type == "cpu"
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[list[str]]:
@@ -200,18 +217,23 @@ class PretendedGPU(TorchDispatchMode):
         self.pinned.append(tensor)
         return tensor
 
-    def is_pinned(self, tensor: Tensor | None) -> bool:
-        if tensor is None or isinstance(tensor, OnGPU):
+    def is_pinned(self, tensor: Tensor) -> bool:
+        if isinstance(tensor, OnGPU):
             return False
         address = tensor.untyped_storage().data_ptr()
         return any(each.untyped_storage().data_ptr() == address for each in self.pinned)
 
 
-def _tensor(
-    data: Any, *, device: torch.device | str | None = None, _made: Any = torch.tensor, **kind: Any
-) -> Tensor:
-    made = _made(data, device="cpu", **kind)
-    return made if device is None else made.to(device)
+def _by_way_of_the_cpu(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a function that asks no driver, as `make` does before anybody is asked here."""
+
+    def made(data: Any, *, device: torch.device | str | None = None, **kind: Any) -> Tensor:
+        if isinstance(data, OnGPU):
+            return make(data, device=device, **kind)
+        tensor = make(data, device="cpu", **kind)
+        return tensor if device is None else tensor.to(device)
+
+    return made
 
 
 def _held(leaf: Any) -> Any:
@@ -239,7 +261,7 @@ def pretended_gpu() -> Iterator[PretendedGPU]:
     gpu = PretendedGPU()
     # Without it a tensor that says it is on a GPU asks the driver.
     torch._C._ensureCUDADeviceGuardSet()
-    properties = types.SimpleNamespace(total_memory=MEMORY, name="pretended", major=9)
+    properties = types.SimpleNamespace(total_memory=MEMORY, name="pretended", major=7, minor=5)
     stand_ins = {
         "_lazy_init": lambda: None,
         "is_available": lambda: True,
@@ -253,7 +275,13 @@ def pretended_gpu() -> Iterator[PretendedGPU]:
         "get_device_properties": lambda device=None: properties,
         "get_rng_state": lambda device=None: torch.get_rng_state(),
         "set_rng_state": lambda state, device=None: None,
+        "get_rng_state_all": lambda: [],
+        "set_rng_state_all": lambda states: None,
         "manual_seed": lambda seed: None,
+        "manual_seed_all": lambda seed: None,
+        "is_bf16_supported": lambda: True,
+        "set_device": lambda device: None,
+        "empty_cache": lambda: None,
     }
     of, plain = kernels._of, kernels._is_plain
     own_kernels = types.SimpleNamespace(fill=gpu.fill)
@@ -274,8 +302,8 @@ def pretended_gpu() -> Iterator[PretendedGPU]:
         stack.enter_context(
             mock.patch.object(Tensor, "is_pinned", lambda self: gpu.is_pinned(self))
         )
-        # It asks the driver before anybody is asked here.
-        stack.enter_context(mock.patch.object(torch, "tensor", _tensor))
+        for make in (torch.tensor, torch.as_tensor):
+            stack.enter_context(mock.patch.object(torch, make.__name__, _by_way_of_the_cpu(make)))
         # An operation of cuDNN's own is not to be had on a CPU.
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         # A module's parameters become others there, and are not pointed at other memory.
