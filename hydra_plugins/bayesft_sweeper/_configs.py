@@ -37,6 +37,8 @@ class Configs:
         request: what the user asked for.
         layout: what is searched.
         start: the first points.
+        contents: what tells the content of files that all trials read, by its key; see
+            `contents`.
 
     Raises:
         SweepError: what was asked for cannot be searched.
@@ -59,6 +61,7 @@ class Configs:
         with self._composed(self.request.fixed) as composed:
             self.layout: Layout = lay_out(self.request, vectors, composed)
             self.start = self.layout.start(composed)
+            self.contents = contents(composed)
         self._check_choices()
         if settings["warm_start"]:
             self._check_warm_start()
@@ -129,6 +132,25 @@ class Configs:
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         return self._loader.load_sweep_config(self._config, list(overrides))
+
+
+def contents(config: DictConfig) -> dict[str, str]:
+    """Return what tells the content of files that a config names, by its key.
+
+    That is each `sha256` that a config has beside a file's path, by a resolver that reads
+    the file.
+    """
+    found = {}
+    waiting = [("", OmegaConf.to_container(config, resolve=False))]
+    while waiting:
+        path, node = waiting.pop()
+        for name, value in node.items():
+            key = f"{path}.{name}" if path else str(name)
+            if isinstance(value, dict):
+                waiting.append((key, value))
+            elif name == "sha256" and (digest := OmegaConf.select(config, key)) is not None:
+                found[key] = str(digest)
+    return found
 
 
 @contextmanager

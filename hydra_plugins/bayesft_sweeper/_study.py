@@ -1,7 +1,7 @@
 """A study: the journal, the optimiser that reads from it, and who else works on it."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +48,7 @@ class Study:
         fixed: Sequence[str],
         constraints: Sequence[Constraint],
         heartbeat: float,
+        contents: Mapping[str, str],
     ) -> "Study":
         """Go on with the journal at `path`, or begin one.
 
@@ -63,7 +64,7 @@ class Study:
         optimizer = make(n_initial=n_initial)
         study = {
             "space": space.to_json(), "direction": direction, "seed": seed, "n_initial": n_initial,
-            "fixed": list(fixed),
+            "fixed": list(fixed), "contents": dict(contents),
         }  # fmt: skip
         journal = Journal(path)
         with journal.lock:
@@ -76,6 +77,13 @@ class Study:
                 f"hydra.sweeper.direction is {direction}, but the journal {path} was begun with "
                 f"{header.get('direction')}. Use that, or another hydra.sweep.dir."
             )
+        for key, digest in header.get("contents", {}).items():
+            if contents.get(key, digest) != digest:
+                raise SweepError(
+                    f"{key} is {contents[key][:12]}..., but the journal {path} was begun with "
+                    f"{digest[:12]}...: the file beside it was changed, and trials are worth "
+                    "something else with it. Put it back, or use another hydra.sweep.dir."
+                )
         if header.get("seed", seed) != seed:
             log.warning(
                 "hydra.sweeper.seed=%d, but the journal %s was begun with %d: its trials stay, the "

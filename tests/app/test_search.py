@@ -24,6 +24,7 @@ from bayesft.data import DigitsDataModule
 from bayesft.methods.checkpoint import read_state
 from bayesft.report import show
 from bayesft.robustness import Curve, paired_difference, sampler
+from hydra_plugins.bayesft_sweeper._errors import SweepError
 from tests.helpers.app import ROOT, SMALL, composed, search
 from tests.helpers.sweeps import events, results
 
@@ -55,6 +56,29 @@ def test_a_trial_gives_the_objective_its_error_and_the_clean_accuracy(tmp_path):
     assert curve.sigmas == (0.3, 0.6, 0.9, 1.2, 1.5)
     assert curve.points[0].draws == 20
     assert stderr > 0
+
+
+def test_a_search_does_not_go_on_with_cells_that_changed(tmp_path, capsys):
+    cells = tmp_path / "cells.csv"
+    cells.write_text("written,read\n" + "".join(f"{k},{k + k % 3}\n" for k in range(60)))
+    typed = (*SMALL, "drift=measured", f"drift.file='{cells}'", "hydra.sweeper.n_initial=1")
+    search(tmp_path / "s", *typed, "hydra.sweeper.n_trials=1")
+    # As it was, in another place, it is the same one.
+    moved = cells.rename(tmp_path / "moved.csv")
+    again = [setting.replace("cells.csv", "moved.csv") for setting in typed]
+    search(tmp_path / "s", *again, "hydra.sweeper.n_trials=2")
+    moved.write_text(moved.read_text().replace("6,6", "6,7"))
+    capsys.readouterr()
+    with pytest.raises(SweepError, match=r"drift.sha256 is .*was begun with .*another hydra.sweep"):
+        search(tmp_path / "s", *again, "hydra.sweeper.n_trials=3")
+    assert results(tmp_path / "s")["num_trials"] == 2
+    # A journal of a search that noted none.
+    journal = tmp_path / "s" / "journal.jsonl"
+    header, *trials = journal.read_text().splitlines(keepends=True)
+    header = json.loads(header)
+    del header["contents"]
+    journal.write_text(json.dumps(header) + "\n" + "".join(trials))
+    search(tmp_path / "s", *again, "hydra.sweeper.n_trials=2")
 
 
 def test_the_backend_is_for_all_that_is_measured(tmp_path, monkeypatch):
