@@ -32,6 +32,8 @@ class AdditiveDrift(Drift):
         tensor([ 4.2000, -2.4000])
     """
 
+    vectorised = True
+
     def __call__(self, weight: Tensor, normal: Tensor, sigma: float) -> Tensor:
         if sigma == 0:
             return weight.clone()

@@ -38,7 +38,8 @@ class DriftingWeights:
     numbers, is *streamed*: the codes come in windows, anew for each sigma, and what
     drifted goes straight to where the network looks. So there are the clean weights, the
     drifted ones, and little else, if the drift is elementwise; another is given whole
-    layers. The numbers are the same either way.
+    layers. The numbers are the same either way (but perhaps for the last bit where a drift
+    sums over a layer: of many draws at once in another order).
 
     Example:
         >>> with DriftingWeights(model, LogNormalDrift()) as weights:
@@ -79,9 +80,9 @@ class DriftingWeights:
         # Of several types the widest, which holds what the others round to.
         self._type = reduce(torch.promote_types, types)
         # Many draws are then a few calls, where neither the drift nor the types tell one
-        # weight's tensor from another's; or a few for each parameter, of a drift that does.
+        # weight's tensor from another's; or a few for each parameter, of a vectorised drift.
         self._at_once = drift.elementwise and len(types) == 1 and not self.streamed
-        self._by_layers = not drift.elementwise and not self.streamed
+        self._by_layers = self._coded.vectorised and not drift.elementwise and not self.streamed
         self._width = -(-self.count // _ALIGNED) * _ALIGNED
         if not self.streamed:
             space = self._clean[0].new_zeros(self._width - self.count)

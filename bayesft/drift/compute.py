@@ -19,7 +19,7 @@ from bayesft.errors import SettingError
 # GPU is kept busy by few calls.
 _BLOCK = 1 << 18
 _DEVICE_BLOCK = 1 << 24
-# The same of a drift that takes whole layers, which may need many times their memory.
+# The same of a drift that is given whole layers, which may need many times their memory.
 _DEVICE_BLOCK_OF_LAYERS = 1 << 22
 # A curve's, and a few more.
 _TABLES = 32
@@ -40,8 +40,9 @@ class CodedDrift:
         self._by_factor = _depth(drift, "factor") <= _depth(drift, "__call__")
         self._checked: set[float] = set()
         self._tables: dict[tuple[float, torch.dtype], Tensor | None] = {}
-        # Until it turns out that it cannot be.
-        self._vectorised = True
+        # Nor does it say that this may be vectorised.
+        own = _depth(drift, "vectorised") <= _depth(drift, "__call__")
+        self.vectorised = drift.vectorised and own
 
     def check(self, sigma: float) -> None:
         """Raise `SettingError` unless the drift does at `sigma` what drifts do.
@@ -114,6 +115,25 @@ class CodedDrift:
                 f"{name} says that it is elementwise, but drifts a weight otherwise where others "
                 "are beside it. Set `elementwise = False`, and it is given whole tensors."
             )
+        if self.vectorised:
+            self._check_vectorised(clean, normal, sigma)
+
+    def _check_vectorised(self, clean: Tensor, normal: Tensor, sigma: float) -> None:
+        name, normals = type(self.drift).__name__, torch.stack([normal, -normal])
+        remedy = "Set `vectorised = False`, and it is given one draw after the other."
+        expected = torch.stack([self.drift(clean, each.clone(), sigma) for each in normals])
+        try:
+            found = vmap(lambda each: self.drift(clean, each, sigma))(normals.clone())
+        except Exception as error:
+            raise SettingError(
+                f"{name} says that it is vectorised, but torch.func.vmap cannot call it "
+                f"({type(error).__name__}: {' '.join(str(error).split())[:200]}). {remedy}"
+            ) from error
+        if found.shape != expected.shape or not _alike(found, expected):
+            raise SettingError(
+                f"{name} says that it is vectorised, but of two draws at once it makes other "
+                f"weights than of each alone. {remedy}"
+            )
 
     def normals(self, codes: Tensor) -> Tensor:
         """Return float32 normals of the codes' shape; the codes are contiguous."""
@@ -147,7 +167,7 @@ class CodedDrift:
     ) -> None:
         """Write the drifted weights of D draws, a parameter's of many draws at once.
 
-        Of any drift: each draw's is given whole parameters, as if it were alone.
+        Of a vectorised drift, which is given whole parameters.
 
         Args:
             outs: of each parameter, shape `(D, *its shape)`; of another type, what is written
@@ -170,18 +190,11 @@ class CodedDrift:
         """Return what one parameter becomes in several draws, of the shape of `normals`."""
 
         def one(normal: Tensor) -> Tensor:
-            return self.drift(weight, normal, sigma)
+            # It may be one number for all of a layer.
+            return self.drift(weight, normal, sigma).expand(weight.shape)
 
         # A layer is a few thousand weights, and a drift dozens of calls, which take longer.
-        if self._vectorised and len(normals) > 1:
-            try:
-                return vmap(one)(normals)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception:
-                # Python that looks at its numbers; if it was a mistake, it is told below.
-                self._vectorised = False
-        return torch.stack([one(normal) for normal in normals])
+        return vmap(one)(normals) if len(normals) > 1 else one(normals[0])[None]
 
     def by_kernel(
         self, out: Tensor, weight: Tensor, draws: Sequence[Draw], *, start: int = 0

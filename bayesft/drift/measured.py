@@ -53,6 +53,8 @@ class MeasuredDrift(Drift):
         SettingError: these are no such numbers.
     """
 
+    vectorised = True
+
     def __init__(
         self,
         written: Sequence[float] | Tensor,

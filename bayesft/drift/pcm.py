@@ -72,6 +72,8 @@ class PCMDrift(Drift):
         SettingError: a setting cannot be.
     """
 
+    vectorised = True
+
     def __init__(
         self, *, time: float = 86_400.0, compensated: bool = True, target: str = "all"
     ) -> None:
@@ -95,7 +97,8 @@ class PCMDrift(Drift):
             return weight.clone()
         wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
         largest = wide.detach().abs().amax()
-        # So exact that it is the same sum in whatever order; Apple's GPUs know no float64.
+        # So exact that of float32 weights it is the same in whatever order; Apple's GPUs know
+        # no float64.
         exact = torch.float32 if wide.is_mps else torch.float64
         drifted, written, left = [], 0.0, 0.0
         # A layer takes many times its own memory at once.

@@ -56,6 +56,8 @@ class StuckAtDrift(Drift):
         SettingError: `stuck_off` or `target` cannot be; when it is called, a sigma above 1.
     """
 
+    vectorised = True
+
     def __init__(self, *, stuck_off: float = 0.838, target: str = "all") -> None:
         super().__init__(target=target)
         number = isinstance(stuck_off, (int, float)) and not isinstance(stuck_off, bool)

@@ -48,6 +48,8 @@ class Partly(LogNormalDrift):
 class Layered(Drift):
     """Given whole layers; notes which."""
 
+    vectorised = True
+
     def __init__(self):
         super().__init__()
         self.shapes = []
@@ -59,11 +61,39 @@ class Layered(Drift):
 
 
 class Looking(Layered):
-    """Python that looks at its numbers, which no vmap can."""
+    """Python that looks at its numbers."""
 
     def __call__(self, weight, normal, sigma):
         drifted = super().__call__(weight, normal, sigma)
         return drifted if normal.sum() < 0 or sigma == 0 else drifted.clamp(-1, 1)
+
+
+class Keeping(Drift):
+    """Keeps what it made of normals."""
+
+    def __init__(self):
+        super().__init__()
+        self.ones = {}
+
+    def __call__(self, weight, normal, sigma):
+        ones = self.ones.setdefault(weight.shape, torch.ones_like(normal))
+        return weight + sigma * normal * ones
+
+
+class Writing(Drift):
+    """Writes to its normals."""
+
+    def __call__(self, weight, normal, sigma):
+        normal.clamp_(-1, 1).mul_(sigma)
+        return weight + normal if normal.sum() > 0 else weight.clone()
+
+
+class Shared(Drift):
+    """Returns one number for a bias."""
+
+    def __call__(self, weight, normal, sigma):
+        drifted = weight + sigma * normal
+        return drifted if weight.ndim > 1 or sigma == 0 else drifted.mean()
 
 
 class Gained(Shifted):
@@ -162,22 +192,29 @@ def test_a_layers_weights_are_computed_for_many_draws_at_once(monkeypatch):
     assert torch.equal(rows_of(drift, model, draws), found)
     # By two draws; and of five weights four are below it.
     assert drift.shapes == [(5, 3), (5, 3), (5,)] * 2
+    # Of several types too.
+    drift.shapes.clear()
+    rows_of(drift, nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2).double()), draws[:4])
+    assert drift.shapes == [(5, 3), (5, 3), (5,), (2, 5), (2, 5), (2,)]
 
 
-def test_a_drift_that_looks_at_its_numbers_is_given_one_draw_after_the_other():
-    drift, model = Looking(), nn.Linear(3, 5)
-    draws = [(Chip(0, k), 0.9) for k in range(6)]
+@pytest.mark.parametrize("kind", [Looking, Keeping, Writing, Shared])
+def test_a_drift_that_does_not_say_it_is_vectorised_is_given_one_draw_after_the_other(kind):
+    """Though it derive from one that says so."""
+    torch.manual_seed(0)
+    drift, model = kind(), nn.Linear(3, 4)
+    draws = [(Chip(0, k), sigma) for sigma in (0.6, 0.9) for k in range(4)]
     found = rows_of(drift, model, draws)
-    # Tried once.
-    assert drift.shapes == [(5, 3)] * 7 + [(5,)] * 6
     for row, (chip, sigma) in zip(found, draws, strict=True):
         with drifted(model, drift, sigma, chip):
-            assert torch.equal(row, torch.cat([model.weight.flatten(), model.bias]).detach())
-    assert {float(row.abs().max()) for row in found} > {1.0}
+            alone = [model.weight.flatten(), model.bias]
+            assert torch.equal(row, torch.cat(alone).detach())
 
 
-def test_a_drift_that_is_mistaken_says_so_itself():
+def test_a_vectorised_drifts_error_is_its_own():
     class Wrong(Layered):
+        vectorised = True
+
         def __call__(self, weight, normal, sigma):
             if weight.shape == (5,):
                 raise LookupError("no such cell")
@@ -187,18 +224,17 @@ def test_a_drift_that_is_mistaken_says_so_itself():
         rows_of(Wrong(), nn.Linear(3, 5), [(Chip(0, 0), SIGMA), (Chip(0, 1), SIGMA)])
 
 
-def test_a_lack_of_memory_is_no_reason_to_go_one_by_one():
-    class Large(Layered):
+def test_a_vectorised_drift_may_return_one_number_for_a_layer():
+    class Alike(Shared):
+        vectorised = True
+
         def __call__(self, weight, normal, sigma):
-            if weight.shape == (5,):
-                self.shapes.append(())
-                raise torch.OutOfMemoryError
             return super().__call__(weight, normal, sigma)
 
-    drift = Large()
-    with pytest.raises(torch.OutOfMemoryError):
-        rows_of(drift, nn.Linear(3, 5), [(Chip(0, 0), SIGMA), (Chip(0, 1), SIGMA)])
-    assert drift.shapes == [(5, 3), ()]
+    torch.manual_seed(0)
+    draws = [(Chip(0, k), 0.6) for k in range(4)]
+    model = nn.Linear(3, 4)
+    assert torch.equal(rows_of(Alike(), model, draws), rows_of(Shared(), model, draws))
 
 
 @pytest.mark.parametrize("drift", [LogNormalDrift(), Shifted(), Partly()])

@@ -55,6 +55,24 @@ class ByRow(Drift):
         return weight + sigma * normal * weight.abs().amax(-1, keepdim=True)
 
 
+class Looking(Drift):
+    vectorised = True
+
+    def __call__(self, weight, normal, sigma):
+        return weight + sigma * normal / max(1.0, float(normal.abs().max()))
+
+
+class Caught(Drift):
+    vectorised = True
+
+    def __call__(self, weight, normal, sigma):
+        try:
+            largest = float(normal.abs().max())
+        except RuntimeError:
+            largest = 1.0
+        return weight + sigma * normal / largest
+
+
 class Truth(Drift):
     def __call__(self, weight, normal, sigma):
         return weight + sigma * normal > 0
@@ -71,6 +89,8 @@ class Truth(Drift):
         (Always, "Always changes weights at sigma 0"),
         (Whole, "Whole says that it is elementwise.*elementwise = False"),
         (ByRow, "ByRow says that it is elementwise.*elementwise = False"),
+        (Looking, r"Looking says that it is vectorised, but torch.func.vmap.*vectorised = False"),
+        (Caught, "Caught says that it is vectorised, but of two draws.*vectorised = False"),
         (Truth, "Truth to return the drifted weights as they came, torch.float32.*torch.bool"),
         (Contradicts, "Contradicts.factor and calling it disagree at sigma 0.3"),
     ],

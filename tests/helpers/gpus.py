@@ -25,18 +25,27 @@ DEVICE = torch.device("cuda", 0)
 MEMORY = 1 << 36
 # Operations that look at what memory holds, so that a GPU has to be done with all before.
 _WAITS = {
+    "aten::_linalg_check_errors",
     "aten::_local_scalar_dense",
+    "aten::allclose",
+    "aten::bincount",
     "aten::equal",
     "aten::is_nonzero",
     "aten::nonzero",
     "aten::masked_select",
+    "aten::multinomial",
+    "aten::repeat_interleave",
+    "aten::unique_consecutive",
     "aten::_unique2",
 }
+# By tensors; by a mask they wait.
+_INDEXED = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
 # They launch nothing.
 _VIEWS = {
     "aten::alias",
     "aten::as_strided",
     "aten::detach",
+    "aten::diagonal",
     "aten::expand",
     "aten::permute",
     "aten::select",
@@ -146,9 +155,9 @@ class PretendedGPU(TorchDispatchMode):
         back = False
         if name in ("aten::_to_copy", "aten::copy_"):
             back = self._to_the_cpu(name, args, kwargs)
-        elif name in _WAITS or (name.startswith("aten::index") and _has_mask(args)):
+        elif name in _WAITS or (name in _INDEXED and _has_mask(args[1])):
             self.waits.append(name)
-        elif strangers := [x for x in tensors if not isinstance(x, OnGPU) and x.dim()]:
+        elif strangers := self._strangers(name, tensors):
             shapes = [tuple(x.shape) for x in strangers]
             raise RuntimeError(
                 f"Expected all tensors of {func} to be on the GPU, but those of shapes {shapes} "
@@ -171,6 +180,11 @@ class PretendedGPU(TorchDispatchMode):
             return own[id(leaf)] if id(leaf) in own else OnGPU(leaf)
 
         return tree_map(of_gpu, found)
+
+    def _strangers(self, name: str, tensors: list[Tensor]) -> list[Tensor]:
+        """Return what is not on the GPU and would have to be: a number may be, if it is read."""
+        places = [(place, x) for place, x in enumerate(tensors) if not isinstance(x, OnGPU)]
+        return [x for place, x in places if x.dim() or (name.endswith("_") and place == 0)]
 
     def _to_the_cpu(self, name: str, args: Any, kwargs: Any) -> bool:
         """Return whether numbers are copied to the CPU, noting whether that is waited for."""
@@ -251,8 +265,8 @@ def _codes(keys: Tensor, count: int, start: int) -> Tensor:
     return codes[:, start - first :]
 
 
-def _has_mask(args: Any) -> bool:
-    return any(isinstance(leaf, Tensor) and leaf.dtype == torch.bool for leaf in tree_leaves(args))
+def _has_mask(indices: Any) -> bool:
+    return any(index is not None and index.dtype == torch.bool for index in indices)
 
 
 @contextlib.contextmanager

@@ -118,7 +118,9 @@ def test_the_gpu_is_waited_for_once_at_most_for_each_sigma(gpu, backend, loader)
     assert len(told) > 0
     with gpu.watch() as waits:
         run()
-    assert len(waits) <= 3, waits
+    # For the scores, and for what tells whether vmap serves the network; a set that goes there
+    # as a whole is not pinned.
+    assert len(waits) <= 2 + (len(data.tensors) if loader == "set" else 0), waits
 
 
 def test_precision_is_reached_and_the_mean_is_the_cpus():
