@@ -16,7 +16,7 @@ from torch import nn
 
 from bayesft.app.errors import told_plainly
 from bayesft.drift import Drift
-from bayesft.errors import SettingError
+from bayesft.errors import SettingError, reason_of
 from bayesft.models import OWN, add_sites, placement, set_dropout, sleeping_sites
 from bayesft.models import site_names as model_site_names
 from bayesft.robustness.amount import amount, check_sigmas
@@ -173,7 +173,14 @@ def build_trainer(cfg: DictConfig, *callbacks: pl.Callback) -> pl.Trainer:
         # Lightning refuses to have one and be told not to.
         callbacks = [each for each in callbacks if not isinstance(each, ProgressBar)]
     logger = make(cfg.logger) if cfg.get("logger") else False
-    trainer = make(cfg.trainer, _partial_=True)(callbacks=callbacks, logger=logger)
+    try:
+        trainer = make(cfg.trainer, _partial_=True)(callbacks=callbacks, logger=logger)
+    except (TypeError, ValueError, RuntimeError) as error:
+        said = {k: v for k, v in cfg.trainer.items() if not k.startswith("_")}
+        raise SettingError(
+            f"`trainer` cannot be made ({reason_of(error)}) with trainer={said}. Its settings are "
+            "those of pytorch_lightning.Trainer."
+        ) from error
     for each in trainer.loggers:
         each.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     return trainer
@@ -292,6 +299,12 @@ def site_names(cfg: DictConfig) -> Sequence[str]:
             "experiment=alternating, or sweep something else with model.dropout=0."
         )
     build_data(cfg).prepare_data()
-    names = model_site_names(build_module(cfg).model)
+    network = build_module(cfg).model
+    names = model_site_names(network)
+    if not names:
+        log.warning(
+            "%s has no dropout site, so that `model.dropout` is no part of the search. With "
+            "model.sites=block each of its layers is given one.", type(network).__name__
+        )  # fmt: skip
     build_drift(cfg)
     return names

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.build import build_data, build_module, make
 from bayesft.app.commands import OVERRIDES, retrain_command
-from bayesft.app.errors import told_plainly
+from bayesft.app.errors import INTERRUPTED, told_plainly
 from bayesft.app.folder import WEIGHTS
 from bayesft.app.measure import measured
 from bayesft.errors import BayesFTError, SettingError, reason_of
@@ -51,6 +51,14 @@ class SearchReport(Callback):
         try:
             with Lock(sweep_dir / "report.lock"):
                 report_search(sweep_dir, yaml.safe_load(results.read_text(encoding="utf-8")))
+        except KeyboardInterrupt:
+            log.warning(
+                "Interrupted. The search is done, in %s; its report is made by the same command "
+                "with %s",
+                results,
+                typed("hydra.sweep.dir", sweep_dir),
+            )
+            raise SystemExit(INTERRUPTED) from None
         except Exception as error:
             # Hydra makes a warning of it, and the program would end as if all were well.
             told = isinstance(error, (BayesFTError, CompactHydraException))

@@ -1,5 +1,6 @@
 """What a run does with a run that it finds in its folder."""
 
+import logging
 from pathlib import Path
 
 import yaml
@@ -13,6 +14,8 @@ from bayesft.report.runs import CONFIG, TEST_CURVE
 from bayesft.report.scores import SCORES
 from bayesft.robustness import Curve
 
+log = logging.getLogger(__name__)
+
 
 def taken_up(cfg: DictConfig) -> DictConfig:
     """Return `cfg` as it goes on in its folder: from the last checkpoint of a run there.
@@ -23,12 +26,14 @@ def taken_up(cfg: DictConfig) -> DictConfig:
         SettingError: there is a run, and it is not to go on, or it has other settings.
     """
     folder = Path(cfg.paths.output_dir)
-    if cfg.ckpt_path is not None or not (folder / CONFIG).exists():
+    if cfg.ckpt_path is not None:
         return cfg
+    if not (folder / CONFIG).exists():
+        return _begun(cfg, folder)
     last = folder / "checkpoints" / "last.ckpt"
     kept = [folder / TEST_CURVE, folder / SCORES, *folder.rglob("*.ckpt")]
     if not any(path.exists() for path in kept):
-        return cfg
+        return _begun(cfg, folder)
     if not cfg.resume:
         raise SettingError(
             f"{folder} holds a run already, and training there would write over it. Choose "
@@ -36,7 +41,7 @@ def taken_up(cfg: DictConfig) -> DictConfig:
         )
     _check_is_the_same(cfg, folder)
     if not last.exists():
-        return cfg
+        return _begun(cfg, folder)
     try:
         read_state(last)
     except CheckpointError as error:
@@ -46,8 +51,15 @@ def taken_up(cfg: DictConfig) -> DictConfig:
             f"{typed('ckpt_path', last.with_name('best.ckpt'))}. Or delete it, and the training "
             "begins again."
         ) from error
+    log.info("Going on with the training in %s", folder)
     cfg = cfg.copy()
     OmegaConf.update(cfg, "ckpt_path", str(last))
+    return cfg
+
+
+def _begun(cfg: DictConfig, folder: Path) -> DictConfig:
+    if cfg.resume and cfg.test_only is None:
+        log.info("There is no training to go on with in %s: it begins", folder)
     return cfg
 
 
@@ -76,7 +88,10 @@ def _check_is_the_same(cfg: DictConfig, folder: Path) -> None:
         OmegaConf.to_container(each, resolve=True) for each in (cfg, _config_in(folder))
     )
     found = difference(
-        recipe(ours) | {"seed": ours["seed"]}, recipe(theirs) | {"seed": theirs["seed"]}
+        *(
+            recipe(each) | {key: each.get(key) for key in ("seed", "test_only")}
+            for each in (ours, theirs)
+        )
     )
     if found:
         raise SettingError(

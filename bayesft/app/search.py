@@ -9,6 +9,7 @@ from bayesft.app.errors import told_plainly
 from bayesft.app.folder import WEIGHTS
 from bayesft.app.measure import measured
 from bayesft.app.train import fitted
+from bayesft.errors import SettingError
 
 
 @told_plainly
@@ -23,6 +24,11 @@ def search(cfg: DictConfig) -> dict[str, Any]:
         standard error; `clean_accuracy` (`clean_` and the score's name in another
         task): the score on all of them without drift.
     """
+    if cfg.test_only is not None:
+        raise SettingError(
+            "A search trains each trial, and `test_only` is to test weights that there are: leave "
+            "it out, or give it to train.py."
+        )
     folder = Path(cfg.paths.output_dir)
     with fitted(cfg) as run:
         run.trainer.save_checkpoint(folder / WEIGHTS, weights_only=True)

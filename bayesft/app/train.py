@@ -14,16 +14,16 @@ from omegaconf import DictConfig
 
 from bayesft.app.build import build_data, build_module, build_trainer, check, image_shape
 from bayesft.app.cost import TrainingCost
-from bayesft.app.errors import told_plainly
+from bayesft.app.errors import INTERRUPTED, told_plainly
 from bayesft.app.first_batch import FirstBatch
 from bayesft.app.folder import is_one_of_many, write_config
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
-from bayesft.errors import SettingError
+from bayesft.errors import SettingError, TrainingError
 from bayesft.folders import typed
 from bayesft.methods import load_weights
-from bayesft.methods.checkpoint import check_fits, read_state
+from bayesft.methods.checkpoint import check_fits, check_goes_on, read_state
 from bayesft.report import curve_table, show
 from bayesft.report.results import RESULTS
 from bayesft.report.runs import TEST_CURVE
@@ -31,8 +31,6 @@ from bayesft.report.scores import score_title, write_scores
 from bayesft.robustness import Curve
 
 log = logging.getLogger(__name__)
-
-_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -49,15 +47,17 @@ def train(cfg: DictConfig) -> float | None:
     """Train, test the kept weights once, and return the test's mean score under drift.
 
     The kept weights are the best by the monitored validation score, or the last
-    where nothing is monitored. With `cfg.resume` a finished run in the folder is not
-    trained again, and its score is returned.
+    where nothing is monitored; those of `cfg.test_only`, without a training, if that is
+    given. With `cfg.resume` a finished run in the folder is not trained again, and its score
+    is returned.
     """
     if cfg.resume and (recorded := recorded_score(cfg)) is not None:
         log.info("%s has been trained already", cfg.paths.output_dir)
         return recorded
     folder = Path(cfg.paths.output_dir)
     with fitted(cfg) as run:
-        measured = run.trainer.test(run.module, datamodule=run.data, verbose=False)
+        with _interruptible(run.trainer, _how_to_go_on(folder, cfg.resume)):
+            measured = run.trainer.test(run.module, datamodule=run.data, verbose=False)
         score = run.trainer.callback_metrics.get(f"test/drift_{run.module.task.name}")
         if run.trainer.is_global_zero:
             # Lightning gives them by loader.
@@ -83,7 +83,11 @@ def train(cfg: DictConfig) -> float | None:
 
 @contextlib.contextmanager
 def fitted(cfg: DictConfig) -> Iterator[Run]:
-    """Yield the configured run with its training done; close its loggers on leaving."""
+    """Yield the configured run with its training done; close its loggers on leaving.
+
+    Raises:
+        BayesFTError: it cannot be as it was asked for, or the weights are no numbers in the end.
+    """
     check(cfg)
     folder = Path(cfg.paths.output_dir)
     given, cfg = cfg, shortened(taken_up(cfg))
@@ -96,13 +100,18 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
     start_warm(module, cfg)
     trainer = build_trainer(cfg, TrainingCost(folder), FirstBatch(image_shape(cfg)))
     try:
-        if cfg.ckpt_path is not None:
-            check_fits(module, read_state(cfg.ckpt_path), cfg.ckpt_path)
-        with _interruptible(trainer, _how_to_go_on(folder, cfg.resume)):
-            _fit(trainer, module, data, cfg.ckpt_path)
-        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        if best:
-            load_weights(module, best)
+        if cfg.test_only is not None:
+            load_weights(module, cfg.test_only)
+        else:
+            if cfg.ckpt_path is not None:
+                check_fits(module, read_state(cfg.ckpt_path), cfg.ckpt_path)
+                check_goes_on(cfg.ckpt_path)
+            with _interruptible(trainer, _how_to_go_on(folder, cfg.resume)):
+                _fit(trainer, module, data, cfg.ckpt_path)
+            best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+            if best:
+                load_weights(module, best)
+        _check_finite(module, folder)
         yield Run(module, data, trainer)
     finally:
         for logger in trainer.loggers:
@@ -126,6 +135,18 @@ def _fit(
             "ended, and this one is longer. Give trainer.max_epochs as it was, or begin a new "
             "training."
         ) from error
+
+
+def _check_finite(module: pl.LightningModule, folder: Path) -> None:
+    """Raise `TrainingError` if weights are no numbers: a score of 0 would look like one."""
+    broken = [n for n, weight in module.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        raise TrainingError(
+            f"The weights are not finite after the training in {folder} ({', '.join(broken[:3])}"
+            f"{', ...' if len(broken) > 3 else ''}): it diverged, or its data hold numbers that "
+            "are not. metrics/ there has the loss of each epoch. Try a smaller optimizer.lr, or "
+            "+trainer.gradient_clip_val=1."
+        )
 
 
 def _how_to_go_on(folder: Path, resumes: bool) -> str:
@@ -154,7 +175,7 @@ def _interruptible(trainer: pl.Trainer, advice: str) -> Iterator[None]:
             raise
         signal.signal(signal.SIGINT, handler)
         log.warning("Interrupted. %s", advice)
-        raise SystemExit(_INTERRUPTED) from error
+        raise SystemExit(INTERRUPTED) from error
 
 
 def _nothing() -> None:

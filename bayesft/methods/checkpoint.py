@@ -45,6 +45,17 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         ) from error
 
 
+def check_goes_on(path: str | Path) -> None:
+    """Raise `CheckpointError` if the checkpoint at `path` holds weights, and no training."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if "optimizer_states" not in content:
+        raise CheckpointError(
+            f"{path} holds weights alone, from which no training can go on. To test them, under "
+            "another drift, say, give test_only in place of ckpt_path; to go on, a "
+            "checkpoints/last.ckpt."
+        )
+
+
 def check_fits(module: pl.LightningModule, state: dict[str, Tensor], path: str | Path) -> None:
     """Raise `CheckpointError` unless `state` has the names and shapes of `module`."""
     own = module.state_dict()

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from bayesft.errors import SettingError
+from bayesft.errors import SettingError, reason_of
 from bayesft.methods.elsewhere import outputs_at
 from bayesft.models.dropout import Rates, get_dropout, set_dropout, site_names
 from bayesft.robustness.batches import form_of
@@ -138,7 +138,14 @@ class ERM(pl.LightningModule):
             self.log(f"{prefix}{name}", meter, prog_bar=shown, batch_size=len(targets))
 
     def configure_optimizers(self) -> Any:
-        optimizer = self._optimizer(self.parameters())
+        try:
+            optimizer = self._optimizer(self.parameters())
+        except (TypeError, ValueError) as error:
+            given = getattr(self._optimizer, "keywords", {})
+            raise SettingError(
+                f"`optimizer` cannot be made ({reason_of(error)}) with {given}. Expected the "
+                "settings of a torch.optim class: optimizer.lr=0.001."
+            ) from error
         if self._scheduler is None:
             return optimizer
         if "total_steps" not in inspect.signature(self._scheduler).parameters:

@@ -41,7 +41,11 @@ def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
         parts["evaluation"] = {k: v for k, v in parts["evaluation"].items() if k not in _OF_OTHERS}
     if (warm := config.get("warm_start") or {}).get("folder") is not None:
         parts["warm_start"] = warm
-    return {key: value for key, value in _flat(parts).items() if not _is_no_matter(key)}
+    flat = {key: value for key, value in _flat(parts).items() if not _is_no_matter(key)}
+    # A file is known by what is in it, wherever it lies.
+    known = {key.removesuffix("sha256") + "file" for key, value in flat.items()
+             if key.endswith(".sha256") and value is not None}  # fmt: skip
+    return {key: value for key, value in flat.items() if key not in known}
 
 
 def difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

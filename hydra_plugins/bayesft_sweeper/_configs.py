@@ -1,8 +1,10 @@
 """What Hydra composes: the config that a search begins from, and that of each job."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,21 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from bayesft.bo import Categorical, Dimension, Trial
 from bayesft.errors import reason_of
 from bayesft.folders import override
+from bayesft.report.recipe import recipe
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
 from hydra_plugins.bayesft_sweeper._jobs import Job
 from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
 
 log = logging.getLogger("bayesft.search")
+
+# How the best network is tested in the end, which no trial's value depends on.
+_OF_THE_TEST = ("evaluation.test.*", "callbacks.*.test_*")
 
 
 class Configs:
@@ -37,8 +44,7 @@ class Configs:
         request: what the user asked for.
         layout: what is searched.
         start: the first points.
-        contents: what tells the content of files that all trials read, by its key; see
-            `contents`.
+        recipe: the settings that decide what a trial is worth; see `_recipe`.
 
     Raises:
         SweepError: what was asked for cannot be searched.
@@ -61,7 +67,7 @@ class Configs:
         with self._composed(self.request.fixed) as composed:
             self.layout: Layout = lay_out(self.request, vectors, composed)
             self.start = self.layout.start(composed)
-            self.contents = contents(composed)
+            self.recipe = _recipe(composed)
         self._check_choices()
         if settings["warm_start"]:
             self._check_warm_start()
@@ -134,23 +140,24 @@ class Configs:
         return self._loader.load_sweep_config(self._config, list(overrides))
 
 
-def contents(config: DictConfig) -> dict[str, str]:
-    """Return what tells the content of files that a config names, by its key.
+def _recipe(config: DictConfig) -> dict[str, Any]:
+    """Return the settings that decide what a trial is worth, flat; none where they cannot be told.
 
-    That is each `sha256` that a config has beside a file's path, by a resolver that reads
-    the file.
+    Those of an application that is laid out as BayesFT's.
     """
-    found = {}
-    waiting = [("", OmegaConf.to_container(config, resolve=False))]
-    while waiting:
-        path, node = waiting.pop()
-        for name, value in node.items():
-            key = f"{path}.{name}" if path else str(name)
-            if isinstance(value, dict):
-                waiting.append((key, value))
-            elif name == "sha256" and (digest := OmegaConf.select(config, key)) is not None:
-                found[key] = str(digest)
-    return found
+    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    try:
+        settings = OmegaConf.to_container(own, resolve=True)
+    except OmegaConfBaseException:
+        # The jobs will tell.
+        return {}
+    found = recipe(settings)
+    if found and "seed" in settings:
+        found["seed"] = settings["seed"]
+    for key in [key for key in found if any(fnmatchcase(key, each) for each in _OF_THE_TEST)]:
+        del found[key]
+    # As the journal has them, where a tuple is a list.
+    return json.loads(json.dumps(found, default=str))
 
 
 @contextmanager

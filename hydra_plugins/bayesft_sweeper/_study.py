@@ -11,6 +11,7 @@ from typing import Any
 from bayesft.bo import Constraint, Journal, Space, Trial, check_space
 from bayesft.bo.optimizer import Optimizer
 from bayesft.bo.worker import Worker
+from bayesft.report.recipe import difference
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._outcome import Outcome
 
@@ -48,7 +49,7 @@ class Study:
         fixed: Sequence[str],
         constraints: Sequence[Constraint],
         heartbeat: float,
-        contents: Mapping[str, str],
+        recipe: Mapping[str, Any],
     ) -> "Study":
         """Go on with the journal at `path`, or begin one.
 
@@ -64,7 +65,7 @@ class Study:
         optimizer = make(n_initial=n_initial)
         study = {
             "space": space.to_json(), "direction": direction, "seed": seed, "n_initial": n_initial,
-            "fixed": list(fixed), "contents": dict(contents),
+            "fixed": list(fixed), "recipe": dict(recipe),
         }  # fmt: skip
         journal = Journal(path)
         with journal.lock:
@@ -77,13 +78,13 @@ class Study:
                 f"hydra.sweeper.direction is {direction}, but the journal {path} was begun with "
                 f"{header.get('direction')}. Use that, or another hydra.sweep.dir."
             )
-        for key, digest in header.get("contents", {}).items():
-            if contents.get(key, digest) != digest:
-                raise SweepError(
-                    f"{key} is {contents[key][:12]}..., but the journal {path} was begun with "
-                    f"{digest[:12]}...: the file beside it was changed, and trials are worth "
-                    "something else with it. Put it back, or use another hydra.sweep.dir."
-                )
+        before = header.get("recipe")
+        if before and recipe and (found := difference(recipe, before)):
+            raise SweepError(
+                f"The journal {path} is of a search with other settings, with which trials are "
+                "worth something else:\n  " + "\n  ".join(found) + "\n(asked for, not what it was "
+                "begun with). Give the settings that it has, or another hydra.sweep.dir."
+            )
         if header.get("seed", seed) != seed:
             log.warning(
                 "hydra.sweeper.seed=%d, but the journal %s was begun with %d: its trials stay, the "

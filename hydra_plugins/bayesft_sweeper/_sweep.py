@@ -125,7 +125,7 @@ class Search:
             fixed=self.configs.request.fixed,
             constraints=self.constraints,
             heartbeat=seconds(settings, "heartbeat"),
-            contents=self.configs.contents,
+            recipe=self.configs.recipe,
         )
 
     def run(self) -> list[Sequence[JobReturn]]:

@@ -157,7 +157,7 @@ def _study(folder):
     study = Study.load(
         folder / "journal.jsonl", Space({"x": Real(0, 1)}), direction="maximize",
         n_initial=4, said=False, seed=0, start=[], fixed=[], constraints=[], heartbeat=60,
-        contents={},
+        recipe={},
     )  # fmt: skip
     with study.worker:
         yield study
