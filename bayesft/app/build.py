@@ -190,12 +190,19 @@ def check(cfg: DictConfig) -> None:
     """Raise what is wrong with the settings that no constructor sees.
 
     Raises:
-        SettingError: a seed, a sigma, a backend or an amount is not one, two purposes share their
-            chips, or settings are of a callback that there is not.
+        SettingError: a seed, a length, a sigma, a backend or an amount is not one, two purposes
+            share their chips, or settings are of a callback that there is not.
     """
     seed = cfg.seed
     if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**32):
         raise SettingError(f"Expected `seed` to be null or from 0 to 2^32 - 1, but got {seed!r}.")
+    for key in ("max_epochs", "max_steps"):
+        length = cfg.trainer.get(key)
+        # Lightning finds out when it compares it with an epoch's number.
+        if length is not None and (isinstance(length, bool) or not isinstance(length, int)):
+            raise SettingError(
+                f"Expected `trainer.{key}` to be an integer, but got {length!r}: trainer.{key}=10."
+            )
     drift = build_drift(cfg)
     check_sigmas(drift, cfg.evaluation.sigmas, name="evaluation.sigmas")
     if cfg.evaluation.test.sigmas != []:

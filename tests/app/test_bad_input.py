@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from hydra.errors import HydraException
 
 from bayesft.app import search as run_trial
@@ -99,7 +100,16 @@ TABLE = [
     (["data.pin_memory=maybe"], "`data.pin_memory` to be null, true or false, but got 'maybe'"),
     (["ckpt_path=nowhere.ckpt"], "There is no checkpoint at nowhere.ckpt"),
     (["trainer.max_epochs=-1"], "trainer.max_epochs"),
+    (["trainer.max_epochs=two"], r"`trainer.max_epochs` to be an integer, but got 'two'"),
+    (["+trainer.max_step=9"], r"`trainer` cannot be made.*'max_step'.*pytorch_lightning.Trainer"),
+    (["trainer.accelerator=gpus"], r"`trainer` cannot be made.*'accelerator': 'gpus'"),
+    (["optimizer.lr=-1"], r"`optimizer` cannot be made.*learning rate: -1.*'lr': -1"),
+    (["optimizer.lr=fast"], r"`optimizer` cannot be made.*'lr': 'fast'"),
 ]
+
+
+def without_sites(**settings):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
 
 
 def small(overrides):
@@ -167,6 +177,10 @@ def test_a_checkpoint_of_another_network(tmp_path):
             r"method.chip_seed to be none of evaluation.\*.seed.*but got 3",
         ),
         (["drift.target=conv"], "`drift.target`"),
+        (
+            ["model._target_=tests.app.test_bad_input.without_sites", "model.sites=own"],
+            "nothing to search: model.dropout has no elements",
+        ),
     ],
 )
 def test_a_search_is_refused_before_its_first_trial(tmp_path, overrides, message):

@@ -2,20 +2,20 @@
 
 import csv
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 import torch
 
+from bayesft.app import search as run_trial
 from bayesft.app import train
-from bayesft.app.build import build_network
+from bayesft.app.build import build_data, build_drift, build_module, build_network
 from bayesft.app.errors import CommandError
 from bayesft.app.train import fitted
-from bayesft.methods.checkpoint import read_state
+from bayesft.methods.checkpoint import load_weights, read_state
 from bayesft.models import sleeping_sites
-from bayesft.robustness import Curve
+from bayesft.robustness import Curve, evaluate
 from tests.helpers.app import ROOT, SMALL, composed
 from tests.helpers.processes import interruptible
 
@@ -262,20 +262,102 @@ def test_ctrl_c_ends_with_the_status_of_an_interrupt_and_says_how_to_go_on(tmp_p
     folder = tmp_path / "run"
     command = [sys.executable, *start, *SMALL, "trainer.max_epochs=10000"]
     command[len(start)] += str(folder)
-    with interruptible(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+    said = stopped_by_ctrl_c(command, folder, "last.ckpt")
+    assert advice.format(folder) in said
+    [last] = folder.rglob("last.ckpt")
+    assert read_state(last)
+
+
+def stopped_by_ctrl_c(command, folder, file):
+    """Return what is said until Ctrl-C, once there is such a file, has ended the command."""
+    shown = folder.with_suffix(".txt")
+    with (
+        shown.open("w") as stdout,
+        interruptible(command, cwd=ROOT, stdout=stdout) as process,
+    ):
         try:
             deadline = time.monotonic() + 120
-            while not list(folder.rglob("last.ckpt")):
+            while not list(folder.rglob(file)):
                 assert process.poll() is None, process.stderr.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
+            # Behind what is done with the file.
+            time.sleep(1)
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 130
     assert "Traceback" not in errors
-    [last] = folder.rglob("last.ckpt")
-    assert read_state(last)
-    logs = [path.read_text() for path in folder.rglob("*.log")]
-    assert any(advice.format(folder) in text for text in logs)
+    assert "Traceback" not in shown.read_text()
+    return "\n".join(path.read_text() for path in (shown, *folder.rglob("*.log")))
+
+
+LONG_TEST = [*SMALL, "trainer.max_epochs=1", "evaluation.test.draws=1000000"]
+
+
+def test_ctrl_c_in_a_test_says_that_what_was_trained_is_kept(tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "train.py", *LONG_TEST, f"hydra.run.dir={folder}"]
+    said = stopped_by_ctrl_c(command, folder, "last.ckpt")
+    assert f"kept; go on with the same command and hydra.run.dir={folder} resume=true" in said
+
+
+def test_ctrl_c_in_a_searchs_test_says_how_to_get_the_report(tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "search.py", *LONG_TEST, "hydra.sweeper.n_trials=1",
+               f"hydra.sweep.dir={folder}"]  # fmt: skip
+    said = stopped_by_ctrl_c(command, folder, "optimization_results.yaml")
+    assert f"its report is made by the same command with hydra.sweep.dir={folder}" in said
+
+
+def test_weights_that_are_no_numbers_have_no_score(tmp_path):
+    """Their accuracy would be 0, without an error."""
+    for name, command in (("t", train), ("s", run_trial)):
+        cfg = composed(tmp_path / name, *SMALL, "optimizer.lr=1e38", name="search")
+        with pytest.raises(CommandError, match=r"not finite after the training.*optimizer.lr"):
+            command(cfg)
+        assert not list((tmp_path / name).glob("*curve*"))
+
+
+@pytest.mark.parametrize("name", ["weights.ckpt", "checkpoints/best.ckpt"])
+def test_weights_that_there_are_can_be_tested(tmp_path, name):
+    trained = composed(tmp_path / "a", *SMALL, "trainer.max_epochs=1", name="search")
+    run_trial(trained)
+    weights = f"test_only='{tmp_path / 'a' / name}'"
+    score = train(composed(tmp_path / "b", *SMALL, weights))
+    network = build_module(trained)
+    load_weights(network, tmp_path / "a" / name)
+    drift, data = build_drift(trained), build_data(trained)
+    data.setup("test")
+    settings = {"draws": 20, "images_per_draw": 100, "seed": trained.evaluation.test.seed}
+    sigmas = trained.evaluation.sigmas
+    expected = evaluate(network.model, data.test_dataloader(), drift, sigmas, **settings).mean
+    assert score == pytest.approx(expected, abs=0.01)
+    assert not (tmp_path / "b" / "checkpoints").exists()
+    other = train(composed(tmp_path / "c", *SMALL, weights, "drift=stuck_at"))
+    assert other != score
+    assert Curve.from_json(tmp_path / "c" / "test_curve.json").sigmas == (0, 0.02, 0.05, 0.1, 0.2)
+    # Other weights are another run.
+    again = [*SMALL, f"test_only='{tmp_path / 'a' / 'checkpoints' / 'last.ckpt'}'", "resume=true"]
+    with pytest.raises(CommandError, match=r"other settings.*\n  test_only: .*last.ckpt, not"):
+        train(composed(tmp_path / "c", *again, "drift=stuck_at"))
+
+
+def test_a_training_does_not_go_on_from_weights_alone(tmp_path):
+    run_trial(composed(tmp_path / "a", *SMALL, "trainer.max_epochs=1", name="search"))
+    weights = tmp_path / "a" / "weights.ckpt"
+    with pytest.raises(CommandError, match=r"weights.ckpt holds weights alone.*test_only"):
+        train(composed(tmp_path / "b", *SMALL, f"ckpt_path='{weights}'"))
+    with pytest.raises(CommandError, match=r"A search trains each trial.*train.py"):
+        run_trial(composed(tmp_path / "c", *SMALL, f"test_only='{weights}'", name="search"))
+
+
+def test_what_a_run_goes_on_with_is_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    settings = (*SMALL, "resume=true")
+    train(composed(tmp_path / "a", *settings))
+    assert f"no training to go on with in {tmp_path / 'a'}: it begins" in caplog.text
+    (tmp_path / "a" / "test_scores.json").unlink()
+    train(composed(tmp_path / "a", *settings))
+    assert f"Going on with the training in {tmp_path / 'a'}" in caplog.text
