@@ -6,7 +6,7 @@ from bayesft.app.comparison import ComparisonReport
 from bayesft.app.factors import FactorReport
 from bayesft.app.folder import RunFolder
 from bayesft.app.report import SearchReport
-from bayesft.app.search import search
+from bayesft.app.search import returned_names, search
 from bayesft.app.train import train
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "FactorReport",
     "RunFolder",
     "SearchReport",
+    "returned_names",
     "search",
     "site_names",
     "train",

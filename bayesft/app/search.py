@@ -5,11 +5,17 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from bayesft.app.build import make
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import WEIGHTS
 from bayesft.app.measure import measured
 from bayesft.app.train import fitted
 from bayesft.errors import SettingError
+
+
+def returned_names(cfg: DictConfig) -> list[str]:
+    """Return the names of what `search` returns beside `value`."""
+    return [make(cfg.task).clean_name]
 
 
 @told_plainly

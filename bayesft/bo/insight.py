@@ -142,7 +142,7 @@ class Insight:
         exceeded it. It is that high because the hyperparameters have seen the trials
         that are left out. Where the stated errors explain all noise, less would do.
         """
-        return (self.parameters / len(self.trials)) ** 0.25
+        return min(1.0, (self.parameters / len(self.trials)) ** 0.25)
 
     @property
     def doubt(self) -> str | None:

@@ -46,7 +46,7 @@ def draw_curves(
         axes.plot(sigmas, worst, color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
     # Of a score of whole batches nobody can tell what their images add to it.
     known = all(p.noise >= 0 or p.sigma == 0 for curve in curves.values() for p in curve.points)
-    label = f"worst 5 % of {'chips' if known else 'draws'}"
+    label = f"what 95 % of {'chips' if known else 'draws'} reach"
     axes.plot([], [], color="0.4", linewidth=0.9, linestyle=(0, (4, 3)), label=label)
     axes.set_xlabel("σ of the drift")
     axes.set_ylabel(score)

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from bayesft.errors import SettingError
@@ -146,7 +146,8 @@ class Curve:
     """
 
     points: tuple[CurvePoint, ...]
-    scores: tuple[tuple[float | None, ...], ...] | None = None
+    # Thousands of numbers, which nobody wants to see printed.
+    scores: tuple[tuple[float | None, ...], ...] | None = field(default=None, repr=False)
     seed: int | None = None
     strata: int = 1
     target_stderr: float | None = None
@@ -160,6 +161,13 @@ class Curve:
             sum(score is not None for score in row) for row in self.scores
         ] != [point.draws for point in self.points]:
             raise SettingError("A curve needs one score per draw at each of its points.")
+
+    def __str__(self) -> str:
+        """Return a line for each sigma, and one for the mean over them."""
+        rows = [(f"{p.sigma:g}", p.mean, p.stderr, f"{p.draws:,} draws") for p in self.points]
+        rows.append(("mean", self.mean, self.stderr, ""))
+        lines = (f"{name:>5}  {mean:.4f} ± {error:.4f}  {n}" for name, mean, error, n in rows)
+        return "\n".join(["sigma  score", *(line.rstrip() for line in lines)])
 
     @property
     def sigmas(self) -> tuple[float, ...]:

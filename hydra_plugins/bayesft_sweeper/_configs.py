@@ -12,6 +12,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -44,6 +45,7 @@ class Configs:
         request: what the user asked for.
         layout: what is searched.
         start: the first points.
+        returned: the names of what the task returns beside `value`; None where it does not say.
         recipe: the settings that decide what a trial is worth; see `_recipe`.
 
     Raises:
@@ -68,6 +70,7 @@ class Configs:
             self.layout: Layout = lay_out(self.request, vectors, composed)
             self.start = self.layout.start(composed)
             self.recipe = _recipe(composed)
+            self.returned = _returned(settings["returns"], composed)
         self._check_choices()
         if settings["warm_start"]:
             self._check_warm_start()
@@ -138,6 +141,18 @@ class Configs:
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         return self._loader.load_sweep_config(self._config, list(overrides))
+
+
+def _returned(function: str | None, config: DictConfig) -> list[str] | None:
+    if function is None:
+        return None
+    try:
+        return list(get_method(function)(config))
+    except Exception as error:  # Whatever importing or calling it raises.
+        raise SweepError(
+            "Expected hydra.sweeper.returns to be the path of a function from the config to names, "
+            f"but got {function}: {reason_of(error)}"
+        ) from error
 
 
 def _recipe(config: DictConfig) -> dict[str, Any]:

@@ -101,6 +101,12 @@ class Search:
         self.constraints = [Constraint.parse(text) for text in settings.get("constraints") or []]
         self.config = config
         self.configs = Configs(arguments, settings, hydra_context.config_loader, config)
+        known = self.configs.returned
+        if unknown := [each.name for each in self.constraints if known and each.name not in known]:
+            raise SweepError(
+                f"hydra.sweeper.constraints: no trial returns {unknown[0]!r}. Expected one of "
+                f"{', '.join(known)}."
+            )
         self.folder = self.configs.folder
         self.layout = self.configs.layout
         self.study = self._load_study(settings)

@@ -50,6 +50,10 @@ class BayesFTSweeperConf:
     # from the composed config to the names of its elements), `low`, `high`, `start`.
     # By default the application's own top-level `vectors`, if it has them.
     vectors: Any = "${oc.select:vectors,null}"
+    # The dotted path of a function from the composed config to the names of what the task
+    # returns beside `value`, so that a constraint on another name is told before any job.
+    # By default the application's own top-level `returns`, if it has it.
+    returns: str | None = "${oc.select:returns,null}"
 
 
 ConfigStore.instance().store(

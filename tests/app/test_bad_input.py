@@ -181,6 +181,14 @@ def test_a_checkpoint_of_another_network(tmp_path):
             ["model._target_=tests.app.test_bad_input.without_sites", "model.sites=own"],
             "nothing to search: model.dropout has no elements",
         ),
+        (
+            ["hydra.sweeper.constraints=['clean_acuracy >= 0.9']"],
+            "no trial returns 'clean_acuracy'. Expected one of clean_accuracy",
+        ),
+        (
+            ["hydra.sweeper.returns=no.such"],
+            r"hydra.sweeper.returns to be the path of a function.*but got no.such: ",
+        ),
     ],
 )
 def test_a_search_is_refused_before_its_first_trial(tmp_path, overrides, message):
