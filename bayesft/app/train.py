@@ -62,13 +62,15 @@ def train(cfg: DictConfig) -> float | None:
         if run.trainer.is_global_zero:
             # Lightning gives them by loader.
             write_scores({k: v for each in measured for k, v in each.items()}, folder)
+    error = ""
     curve = folder / TEST_CURVE
     results = folder / RESULTS
     if curve.exists():
         # As `recorded_score` has it, whatever the callback is called that measured it; Lightning
         # rounds to float32.
         with contextlib.suppress(SettingError):
-            score = Curve.from_json(curve).at(cfg.evaluation.sigmas).mean
+            over = Curve.from_json(curve).at(cfg.evaluation.sigmas)
+            score, error = over.mean, f" ± {over.stderr:.3f}"
     if results.exists() and curve.exists():
         found = yaml.safe_load(results.read_text(encoding="utf-8"))
         report_search(folder, found, quiet=is_one_of_many())
@@ -76,7 +78,7 @@ def train(cfg: DictConfig) -> float | None:
         title = f"Test {score_title(cfg)} under drift"
         show(curve_table({"test": Curve.from_json(curve)}, title=title))
     if score is not None:
-        log.info("Mean score under drift: %.3f", score)
+        log.info("Mean score under drift: %.3f%s", score, error)
     log.info("Everything of this run is in %s", folder)
     return None if score is None else float(score)
 

@@ -134,7 +134,7 @@ def evaluate(
             once in 500 times, the folds disagreed by so much; the curve says so too
             (`curve.reached`, which also asks that no more than the target could be unseen).
         ScoreWarning: scores are below `worst_score`, and others, not finite, counted as the
-            lowest of them.
+            lowest of them; or all are the worst, and weights are not finite.
 
     Example:
         >>> images, labels = torch.rand(64, 4), torch.randint(0, 3, (64,))
@@ -219,6 +219,8 @@ def evaluate(
     )
     if not curve.reached:
         _warn_of_precision(curve, max_draws=max_draws or MAX_DRAWS, max_images=max_images)
+    if any(point.mean == point.worst == worst_score for point in curve.points):
+        _warn_of_weights(model)
     return curve
 
 
@@ -282,6 +284,18 @@ def _curve(
         )
         scores.append(tuple(finite))
     return Curve(tuple(points), tuple(scores), seed, strata, target_stderr, drift)
+
+
+def _warn_of_weights(model: nn.Module) -> None:
+    """Warn if there are weights that are no numbers: of such a network no answer is right."""
+    broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        warnings.warn(
+            f"The weights of {type(model).__name__} are not finite without drift "
+            f"({', '.join(broken[:3])}): its training diverged, and the scores say nothing.",
+            ScoreWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_of_precision(curve: Curve, *, max_draws: int, max_images: int | None) -> None:

@@ -247,3 +247,19 @@ def test_a_score_of_the_whole_batch_has_no_variance_within():
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(SettingError, match=message):
         evaluate(Noisy(), images(), DRIFT, [0.1], **settings)
+
+
+def test_a_network_whose_weights_are_no_numbers_is_told():
+    """Its accuracy is 0, as that of one that is wrong everywhere."""
+    model, images = nn.Linear(3, 2), torch.rand(20, 3)
+    batches = [(images, torch.zeros(20, dtype=torch.long))]
+    with torch.no_grad():
+        model.weight[0, 1] = torch.nan
+    with pytest.warns(ScoreWarning, match=r"Linear are not finite without drift.*\(weight\).*div"):
+        curve = evaluate(model, batches, DRIFT, [0.5], 4)
+    assert curve.mean == 0
+    # One that is wrong everywhere is none.
+    with torch.no_grad():
+        model.weight.zero_()
+        model.bias.copy_(torch.tensor([-1.0, 1.0]))
+    assert evaluate(model, batches, DRIFT, [0.5], 4).mean == 0
