@@ -25,10 +25,6 @@ class CheckpointError(BayesFTError):
     """A checkpoint cannot be read, or belongs to another network."""
 
 
-class TrainingError(BayesFTError):
-    """A training has ended in something that no score can be given of."""
-
-
 def reason_of(error: BaseException) -> str:
     """Return an exception as one line."""
     text = " ".join(str(error).split())

@@ -20,7 +20,7 @@ from bayesft.app.folder import is_one_of_many, write_config
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
-from bayesft.errors import SettingError, TrainingError
+from bayesft.errors import SettingError
 from bayesft.folders import typed
 from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, check_goes_on, read_state
@@ -85,11 +85,7 @@ def train(cfg: DictConfig) -> float | None:
 
 @contextlib.contextmanager
 def fitted(cfg: DictConfig) -> Iterator[Run]:
-    """Yield the configured run with its training done; close its loggers on leaving.
-
-    Raises:
-        BayesFTError: it cannot be as it was asked for, or the weights are no numbers in the end.
-    """
+    """Yield the configured run with its training done; close its loggers on leaving."""
     check(cfg)
     folder = Path(cfg.paths.output_dir)
     given, cfg = cfg, shortened(taken_up(cfg))
@@ -113,7 +109,7 @@ def fitted(cfg: DictConfig) -> Iterator[Run]:
             best = getattr(trainer.checkpoint_callback, "best_model_path", "")
             if best:
                 load_weights(module, best)
-        _check_finite(module, folder)
+        _warn_unless_finite(module, folder)
         yield Run(module, data, trainer)
     finally:
         for logger in trainer.loggers:
@@ -139,16 +135,15 @@ def _fit(
         ) from error
 
 
-def _check_finite(module: pl.LightningModule, folder: Path) -> None:
-    """Raise `TrainingError` if weights are no numbers: a score of 0 would look like one."""
+def _warn_unless_finite(module: pl.LightningModule, folder: Path) -> None:
+    """Warn if weights are no numbers: their score, the worst, would look like another's."""
     broken = [n for n, weight in module.named_parameters() if not weight.isfinite().all()]
     if broken:
-        raise TrainingError(
-            f"The weights are not finite after the training in {folder} ({', '.join(broken[:3])}"
-            f"{', ...' if len(broken) > 3 else ''}): it diverged, or its data hold numbers that "
-            "are not. metrics/ there has the loss of each epoch. Try a smaller optimizer.lr, or "
-            "+trainer.gradient_clip_val=1."
-        )
+        log.warning(
+            "The weights are not finite after the training in %s (%s%s): it diverged, or its data "
+            "hold numbers that are not, and counts as the worst. Try a smaller optimizer.lr.",
+            folder, ", ".join(broken[:3]), ", ..." if len(broken) > 3 else "",
+        )  # fmt: skip
 
 
 def _how_to_go_on(folder: Path, resumes: bool) -> str:

@@ -68,6 +68,12 @@ class Configs:
         vectors = OmegaConf.to_container(OmegaConf.create(settings["vectors"] or {}))
         with self._composed(self.request.fixed) as composed:
             self.layout: Layout = lay_out(self.request, vectors, composed)
+            if vectors and not self.layout.dimensions:
+                keys = ", ".join(vectors)
+                raise SweepError(
+                    f"There is nothing to search: {keys} has no elements in this config, or is "
+                    "given, and nothing else is swept. Sweep something: x='interval(0,1)'."
+                )
             self.start = self.layout.start(composed)
             self.recipe = _recipe(composed)
             self.returned = _returned(settings["returns"], composed)

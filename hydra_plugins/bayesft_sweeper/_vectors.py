@@ -127,14 +127,7 @@ def lay_out(request: Request, vectors: Mapping[str, Any], cfg: DictConfig) -> La
                 continue
             del scalars[key]
         found.append(_vector(key, settings, bounds, cfg))
-    swept = tuple(vector for vector in found if vector.elements)
-    if found and not swept and not scalars:
-        keys = ", ".join(vector.key for vector in found)
-        raise SweepError(
-            f"There is nothing to search: {keys} has no elements in this config, and nothing else "
-            "is swept. Sweep something: x='interval(0,1)'."
-        )
-    return Layout(swept, scalars)
+    return Layout(tuple(vector for vector in found if vector.elements), scalars)
 
 
 def _vector(key: str, settings: Any, bounds: Real | None, cfg: DictConfig) -> Vector:
