@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bayesft.app.build import build_data, build_module, build_trainer, check, image_shape
 from bayesft.app.cost import TrainingCost
@@ -20,7 +21,7 @@ from bayesft.app.folder import is_one_of_many, write_config
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
-from bayesft.errors import SettingError
+from bayesft.errors import SettingError, reason_of
 from bayesft.folders import typed
 from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, check_goes_on, read_state
@@ -125,6 +126,9 @@ def _fit(
 ) -> None:
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except MisconfigurationException as error:
+        # A monitor that nobody logs, say.
+        raise SettingError(f"Lightning cannot train so: {reason_of(error)}") from error
     except ValueError as error:
         if checkpoint is None or "specified number of total steps" not in str(error):
             raise

@@ -74,7 +74,7 @@ def set_dropout(model: nn.Module, dropout: Rates) -> None:
         raise SettingError(
             f"`model.dropout` is {dropout!r}, but {type(model).__name__} has no dropout site. "
             "Put nn.Dropout modules where it should have rates, or let sites be added: "
-            "model.sites=block."
+            "model.sites=block, or bayesft.models.add_sites(network, image_shape)."
         )
     vector = dropout_vector(dropout, tuple(found), current=get_dropout(model))
     for module, rate in zip(found.values(), vector, strict=True):

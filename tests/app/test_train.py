@@ -355,6 +355,12 @@ def test_a_training_does_not_go_on_from_weights_alone(tmp_path):
         run_trial(composed(tmp_path / "c", *SMALL, f"test_only='{weights}'", name="search"))
 
 
+def test_a_monitor_that_nobody_logs_is_told(tmp_path):
+    monitor = "callbacks.model_checkpoint.monitor=val/drft_acc"
+    with pytest.raises(CommandError, match=r"Lightning cannot train so.*val/drft_acc.*val/drift_a"):
+        train(composed(tmp_path, *SMALL, monitor))
+
+
 def test_what_a_run_goes_on_with_is_said(tmp_path, caplog):
     caplog.set_level("INFO")
     settings = (*SMALL, "resume=true")
