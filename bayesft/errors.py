@@ -4,6 +4,9 @@ Everything raised on purpose by BayesFT derives from `BayesFTError`, so that a
 command can show its message without a traceback. This module imports nothing.
 """
 
+INTERRUPTED = 130
+"""The status that a shell expects of a program that Ctrl-C ended."""
+
 
 class BayesFTError(Exception):
     """Something the user typed, or a file of theirs, cannot be used as it is.

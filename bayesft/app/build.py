@@ -191,11 +191,17 @@ def check(cfg: DictConfig) -> None:
 
     Raises:
         SettingError: a seed, a length, a sigma, a backend or an amount is not one, two purposes
-            share their chips, or settings are of a callback that there is not.
+            share their chips, two checkpoints are given, or settings are of a callback that
+            there is not.
     """
     seed = cfg.seed
     if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**32):
         raise SettingError(f"Expected `seed` to be null or from 0 to 2^32 - 1, but got {seed!r}.")
+    if cfg.ckpt_path is not None and cfg.test_only is not None:
+        raise SettingError(
+            f"Expected one of `ckpt_path` and `test_only`, but got {cfg.ckpt_path} and "
+            f"{cfg.test_only}: the first is to train on from, the second to test without training."
+        )
     for key in ("max_epochs", "max_steps"):
         length = cfg.trainer.get(key)
         # Lightning finds out when it compares it with an epoch's number.

@@ -13,9 +13,6 @@ from bayesft.errors import BayesFTError, reason_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-INTERRUPTED = 130
-"""The status that a shell expects of a program that Ctrl-C ended."""
-
 
 class CommandError(CompactHydraException):
     """What Hydra prints as one message, without a traceback."""

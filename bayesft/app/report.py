@@ -13,10 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from bayesft.app.build import build_data, build_module, make
 from bayesft.app.commands import OVERRIDES, retrain_command
-from bayesft.app.errors import INTERRUPTED, told_plainly
+from bayesft.app.errors import told_plainly
 from bayesft.app.folder import WEIGHTS
 from bayesft.app.measure import measured
-from bayesft.errors import BayesFTError, SettingError, reason_of
+from bayesft.errors import INTERRUPTED, BayesFTError, SettingError, reason_of
 from bayesft.folders import typed
 from bayesft.locks import Lock
 from bayesft.methods import ERM, load_weights

@@ -29,11 +29,11 @@ def taken_up(cfg: DictConfig) -> DictConfig:
     if cfg.ckpt_path is not None:
         return cfg
     if not (folder / CONFIG).exists():
-        return _begun(cfg, folder)
+        return _from_scratch(cfg, folder)
     last = folder / "checkpoints" / "last.ckpt"
     kept = [folder / TEST_CURVE, folder / SCORES, *folder.rglob("*.ckpt")]
     if not any(path.exists() for path in kept):
-        return _begun(cfg, folder)
+        return _from_scratch(cfg, folder)
     if not cfg.resume:
         raise SettingError(
             f"{folder} holds a run already, and training there would write over it. Choose "
@@ -41,7 +41,7 @@ def taken_up(cfg: DictConfig) -> DictConfig:
         )
     _check_is_the_same(cfg, folder)
     if not last.exists():
-        return _begun(cfg, folder)
+        return _from_scratch(cfg, folder)
     try:
         read_state(last)
     except CheckpointError as error:
@@ -57,7 +57,8 @@ def taken_up(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def _begun(cfg: DictConfig, folder: Path) -> DictConfig:
+def _from_scratch(cfg: DictConfig, folder: Path) -> DictConfig:
+    """Return `cfg`; say that its training begins, if it was to go on."""
     if cfg.resume and cfg.test_only is None:
         log.info("There is no training to go on with in %s: it begins", folder)
     return cfg

@@ -15,13 +15,13 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bayesft.app.build import build_data, build_module, build_trainer, check, image_shape
 from bayesft.app.cost import TrainingCost
-from bayesft.app.errors import INTERRUPTED, told_plainly
+from bayesft.app.errors import told_plainly
 from bayesft.app.first_batch import FirstBatch
 from bayesft.app.folder import is_one_of_many, write_config
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
-from bayesft.errors import SettingError, reason_of
+from bayesft.errors import INTERRUPTED, SettingError, reason_of
 from bayesft.folders import typed
 from bayesft.methods import load_weights
 from bayesft.methods.checkpoint import check_fits, check_goes_on, read_state
@@ -30,6 +30,7 @@ from bayesft.report.results import RESULTS
 from bayesft.report.runs import TEST_CURVE
 from bayesft.report.scores import score_title, write_scores
 from bayesft.robustness import Curve
+from bayesft.robustness.montecarlo import not_finite
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +142,7 @@ def _fit(
 
 def _warn_unless_finite(module: pl.LightningModule, folder: Path) -> None:
     """Warn if weights are no numbers: their score, the worst, would look like another's."""
-    broken = [n for n, weight in module.named_parameters() if not weight.isfinite().all()]
-    if broken:
+    if broken := not_finite(module):
         log.warning(
             "The weights are not finite after the training in %s (%s%s): it diverged, or its data "
             "hold numbers that are not, and counts as the worst. Try a smaller optimizer.lr.",

@@ -95,8 +95,8 @@ class Drift(ABC):
             once, by `torch.func.vmap`. It looks at none of their numbers in Python (`if`,
             `.item()`), writes to none of their tensors, and keeps none that is made of them. A
             class that says anew what happens to a weight says this anew too. Without it a
-            drift that is not elementwise is given one draw after the other, which takes a small
-            network two to four times as long, and a GPU much longer.
+            drift that is not elementwise is given one draw after the other, which takes longer:
+            a GPU has to launch each of its operations for each layer of each draw.
 
     Args:
         target: `"all"`, every floating-point parameter (the paper's choice), or

@@ -1,6 +1,6 @@
 """What of a run's config decides its result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -19,6 +19,9 @@ _NO_MATTER = (
 # What callbacks of these names do leaves weights and curves alone.
 _ONLY_WATCH = {"example_detections", "random_state", "rich_progress_bar", "wandb_drift_curve"}
 
+
+# How a search's best network is tested in the end, which no trial's value depends on.
+_OF_THE_TEST = ("evaluation.test.*", "callbacks.*.test_*")
 
 # Where an evaluation's settings are used, by a method or by a search while training, they stand
 # in its config as well; other runs have no use for them.
@@ -41,11 +44,26 @@ def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
         parts["evaluation"] = {k: v for k, v in parts["evaluation"].items() if k not in _OF_OTHERS}
     if (warm := config.get("warm_start") or {}).get("folder") is not None:
         parts["warm_start"] = warm
-    flat = {key: value for key, value in _flat(parts).items() if not _is_no_matter(key)}
+    flat = {key: value for key, value in _flat(parts).items() if not _is_one_of(key, _NO_MATTER)}
     # A file is known by what is in it, wherever it lies.
     known = {key.removesuffix("sha256") + "file" for key, value in flat.items()
              if key.endswith(".sha256") and value is not None}  # fmt: skip
     return {key: value for key, value in flat.items() if key not in known}
+
+
+def recipe_of_trials(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide what a search's trials are worth, flat.
+
+    None of an application that is laid out otherwise.
+
+    Args:
+        config: see `recipe`.
+    """
+    found = recipe(config)
+    if not found:
+        return {}
+    kept = {key: value for key, value in found.items() if not _is_one_of(key, _OF_THE_TEST)}
+    return kept | {key: config.get(key) for key in ("seed", "ckpt_path")}
 
 
 def difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
@@ -58,8 +76,8 @@ def difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _is_no_matter(key: str) -> bool:
-    return any(fnmatchcase(key, pattern) for pattern in _NO_MATTER)
+def _is_one_of(key: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -286,10 +286,14 @@ def _curve(
     return Curve(tuple(points), tuple(scores), seed, strata, target_stderr, drift)
 
 
+def not_finite(model: nn.Module) -> list[str]:
+    """Return the names of the parameters that hold numbers that are none, or infinite ones."""
+    return [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+
+
 def _warn_of_weights(model: nn.Module) -> None:
     """Warn if there are weights that are no numbers: of such a network no answer is right."""
-    broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
-    if broken:
+    if broken := not_finite(model):
         warnings.warn(
             f"The weights of {type(model).__name__} are not finite without drift "
             f"({', '.join(broken[:3])}): its training diverged, and the scores say nothing.",

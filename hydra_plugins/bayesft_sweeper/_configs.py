@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,13 @@ from omegaconf.errors import OmegaConfBaseException
 from bayesft.bo import Categorical, Dimension, Trial
 from bayesft.errors import reason_of
 from bayesft.folders import override
-from bayesft.report.recipe import recipe
+from bayesft.report.recipe import recipe_of_trials
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, parse_request
 from hydra_plugins.bayesft_sweeper._jobs import Job
 from hydra_plugins.bayesft_sweeper._vectors import Layout, lay_out
 
 log = logging.getLogger("bayesft.search")
-
-# How the best network is tested in the end, which no trial's value depends on.
-_OF_THE_TEST = ("evaluation.test.*", "callbacks.*.test_*")
 
 
 class Configs:
@@ -162,23 +158,15 @@ def _returned(function: str | None, config: DictConfig) -> list[str] | None:
 
 
 def _recipe(config: DictConfig) -> dict[str, Any]:
-    """Return the settings that decide what a trial is worth, flat; none where they cannot be told.
-
-    Those of an application that is laid out as BayesFT's.
-    """
+    """Return what decides what trials are worth, as the journal has it; see `recipe_of_trials`."""
     own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     try:
         settings = OmegaConf.to_container(own, resolve=True)
     except OmegaConfBaseException:
         # The jobs will tell.
         return {}
-    found = recipe(settings)
-    if found and "seed" in settings:
-        found["seed"] = settings["seed"]
-    for key in [key for key in found if any(fnmatchcase(key, each) for each in _OF_THE_TEST)]:
-        del found[key]
-    # As the journal has them, where a tuple is a list.
-    return json.loads(json.dumps(found, default=str))
+    # A tuple is a list there.
+    return json.loads(json.dumps(recipe_of_trials(settings), default=str))
 
 
 @contextmanager

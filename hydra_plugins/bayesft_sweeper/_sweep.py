@@ -13,7 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from bayesft.bo import JOURNAL, Constraint, Space, Trial
-from bayesft.errors import BayesFTError, reason_of
+from bayesft.errors import INTERRUPTED, BayesFTError, reason_of
 from bayesft.folders import make_writable, typed
 from bayesft.report.learnt import look, tell
 from bayesft.report.results import RESULTS, write_results
@@ -35,8 +35,6 @@ from hydra_plugins.bayesft_sweeper._told import (
 )
 
 log = logging.getLogger("bayesft.search")
-
-INTERRUPTED = 130
 
 # Seconds between looks at what the other processes do.
 _LOOK = 0.5

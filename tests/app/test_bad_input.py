@@ -98,6 +98,7 @@ TABLE = [
     (["data.augment=[flip]"], r"`data.augment` to be null or a list of transforms.*'flip'"),
     (["data.num_workers=-1"], "`data.num_workers`.*at least 0, but got -1"),
     (["data.pin_memory=maybe"], "`data.pin_memory` to be null, true or false, but got 'maybe'"),
+    (["ckpt_path=a.ckpt", "test_only=b.ckpt"], "one of `ckpt_path` and `test_only`.*a.ckpt and b"),
     (["ckpt_path=nowhere.ckpt"], "There is no checkpoint at nowhere.ckpt"),
     (["trainer.max_epochs=-1"], "trainer.max_epochs"),
     (["trainer.max_epochs=two"], r"`trainer.max_epochs` to be an integer, but got 'two'"),

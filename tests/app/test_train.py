@@ -1,23 +1,19 @@
 """One training, end to end: what it leaves, that it repeats, that nothing is lost."""
 
 import csv
-import signal
-import sys
-import time
 
 import pytest
 import torch
 
 from bayesft.app import search as run_trial
 from bayesft.app import train
-from bayesft.app.build import build_data, build_drift, build_module, build_network
+from bayesft.app.build import build_network
 from bayesft.app.errors import CommandError
 from bayesft.app.train import fitted
-from bayesft.methods.checkpoint import load_weights, read_state
+from bayesft.methods.checkpoint import read_state
 from bayesft.models import sleeping_sites
-from bayesft.robustness import Curve, evaluate
-from tests.helpers.app import ROOT, SMALL, composed
-from tests.helpers.processes import interruptible
+from bayesft.robustness import Curve
+from tests.helpers.app import SMALL, composed
 
 
 def same(a, b) -> bool:
@@ -237,80 +233,6 @@ def mine(width: int) -> torch.nn.Module:
     )
 
 
-@pytest.mark.parametrize(
-    ("start", "advice"),
-    [
-        (
-            ["train.py", "hydra.run.dir="],
-            "kept; go on with the same command and hydra.run.dir={} resume=true",
-        ),
-        (
-            ["train.py", "-m", "seed=0,1", "hydra.sweep.dir="],
-            "kept; go on with the same command and hydra.sweep.dir={} resume=true",
-        ),
-        (
-            ["train.py", "-m", "seed=0,1", "resume=true", "hydra.sweep.dir="],
-            "kept; go on with the same command and hydra.sweep.dir={}\n",
-        ),
-        (
-            ["search.py", "-m", "hydra/sweeper=bayesft", "hydra.sweep.dir="],
-            "The same command and hydra.sweep.dir={} trains this one anew",
-        ),
-    ],
-)
-def test_ctrl_c_ends_with_the_status_of_an_interrupt_and_says_how_to_go_on(tmp_path, start, advice):
-    folder = tmp_path / "run"
-    command = [sys.executable, *start, *SMALL, "trainer.max_epochs=10000"]
-    command[len(start)] += str(folder)
-    said = stopped_by_ctrl_c(command, folder, "last.ckpt")
-    assert advice.format(folder) in said
-    [last] = folder.rglob("last.ckpt")
-    assert read_state(last)
-
-
-def stopped_by_ctrl_c(command, folder, file):
-    """Return what is said until Ctrl-C, once there is such a file, has ended the command."""
-    shown = folder.with_suffix(".txt")
-    with (
-        shown.open("w") as stdout,
-        interruptible(command, cwd=ROOT, stdout=stdout) as process,
-    ):
-        try:
-            deadline = time.monotonic() + 120
-            while not list(folder.rglob(file)):
-                assert process.poll() is None, process.stderr.read()
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-            # Behind what is done with the file.
-            time.sleep(1)
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert process.returncode == 130
-    assert "Traceback" not in errors
-    assert "Traceback" not in shown.read_text()
-    return "\n".join(path.read_text() for path in (shown, *folder.rglob("*.log")))
-
-
-LONG_TEST = [*SMALL, "trainer.max_epochs=1", "evaluation.test.draws=1000000"]
-
-
-def test_ctrl_c_in_a_test_says_that_what_was_trained_is_kept(tmp_path):
-    folder = tmp_path / "run"
-    command = [sys.executable, "train.py", *LONG_TEST, f"hydra.run.dir={folder}"]
-    said = stopped_by_ctrl_c(command, folder, "last.ckpt")
-    assert f"kept; go on with the same command and hydra.run.dir={folder} resume=true" in said
-
-
-def test_ctrl_c_in_a_searchs_test_says_how_to_get_the_report(tmp_path):
-    folder = tmp_path / "run"
-    command = [sys.executable, "search.py", *LONG_TEST, "hydra.sweeper.n_trials=1",
-               f"hydra.sweep.dir={folder}"]  # fmt: skip
-    said = stopped_by_ctrl_c(command, folder, "optimization_results.yaml")
-    assert f"its report is made by the same command with hydra.sweep.dir={folder}" in said
-
-
 @pytest.mark.filterwarnings("ignore:The weights of ERM are not finite")
 def test_weights_that_are_no_numbers_are_told(tmp_path, caplog):
     """Their accuracy is 0, without an error."""
@@ -320,39 +242,6 @@ def test_weights_that_are_no_numbers_are_told(tmp_path, caplog):
     caplog.clear()
     train(composed(tmp_path / "u", *SMALL))
     assert "finite" not in caplog.text
-
-
-@pytest.mark.parametrize("name", ["weights.ckpt", "checkpoints/best.ckpt"])
-def test_weights_that_there_are_can_be_tested(tmp_path, name):
-    trained = composed(tmp_path / "a", *SMALL, "trainer.max_epochs=1", name="search")
-    run_trial(trained)
-    weights = f"test_only='{tmp_path / 'a' / name}'"
-    score = train(composed(tmp_path / "b", *SMALL, weights))
-    network = build_module(trained)
-    load_weights(network, tmp_path / "a" / name)
-    drift, data = build_drift(trained), build_data(trained)
-    data.setup("test")
-    settings = {"draws": 20, "images_per_draw": 100, "seed": trained.evaluation.test.seed}
-    sigmas = trained.evaluation.sigmas
-    expected = evaluate(network.model, data.test_dataloader(), drift, sigmas, **settings).mean
-    assert score == pytest.approx(expected, abs=0.01)
-    assert not (tmp_path / "b" / "checkpoints").exists()
-    other = train(composed(tmp_path / "c", *SMALL, weights, "drift=stuck_at"))
-    assert other != score
-    assert Curve.from_json(tmp_path / "c" / "test_curve.json").sigmas == (0, 0.02, 0.05, 0.1, 0.2)
-    # Other weights are another run.
-    again = [*SMALL, f"test_only='{tmp_path / 'a' / 'checkpoints' / 'last.ckpt'}'", "resume=true"]
-    with pytest.raises(CommandError, match=r"other settings.*\n  test_only: .*last.ckpt, not"):
-        train(composed(tmp_path / "c", *again, "drift=stuck_at"))
-
-
-def test_a_training_does_not_go_on_from_weights_alone(tmp_path):
-    run_trial(composed(tmp_path / "a", *SMALL, "trainer.max_epochs=1", name="search"))
-    weights = tmp_path / "a" / "weights.ckpt"
-    with pytest.raises(CommandError, match=r"weights.ckpt holds weights alone.*test_only"):
-        train(composed(tmp_path / "b", *SMALL, f"ckpt_path='{weights}'"))
-    with pytest.raises(CommandError, match=r"A search trains each trial.*train.py"):
-        run_trial(composed(tmp_path / "c", *SMALL, f"test_only='{weights}'", name="search"))
 
 
 def test_a_monitor_that_nobody_logs_is_told(tmp_path):

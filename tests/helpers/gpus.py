@@ -275,15 +275,12 @@ def pretended_gpu() -> Iterator[PretendedGPU]:
     gpu = PretendedGPU()
     # Without it a tensor that says it is on a GPU asks the driver.
     torch._C._ensureCUDADeviceGuardSet()
-    properties = types.SimpleNamespace(total_memory=MEMORY, name="pretended", major=7, minor=5)
+    properties = types.SimpleNamespace(total_memory=MEMORY, major=7, minor=5)
     stand_ins = {
         "_lazy_init": lambda: None,
         "is_available": lambda: True,
-        "is_initialized": lambda: True,
         "device_count": lambda: 1,
-        "current_device": lambda: 0,
         "device": lambda device: contextlib.nullcontext(),
-        "device_of": lambda tensor: contextlib.nullcontext(),
         "synchronize": lambda device=None: gpu.waits.append("synchronize"),
         "mem_get_info": lambda device=None: (MEMORY, MEMORY),
         "get_device_properties": lambda device=None: properties,

@@ -1,4 +1,4 @@
-"""Curves of earlier formats stay readable."""
+"""Curves of earlier formats stay readable; and so is one that is printed."""
 
 import math
 
@@ -16,6 +16,18 @@ FORMAT_1 = """{
  ],
  "scores": [[0.5, 1.0]]
 }"""
+
+
+def test_a_curve_is_printed_without_its_scores():
+    points = [CurvePoint.from_scores(sigma, (0.5, 1.0), images=20) for sigma in (0.3, 1.5)]
+    curve = Curve(tuple(points), ((0.5, 1.0), (0.5, 1.0)))
+    assert str(curve).splitlines() == [
+        "sigma  score",
+        "  0.3  0.7500 ± 0.2500  2 draws",
+        "  1.5  0.7500 ± 0.2500  2 draws",
+        " mean  0.7500 ± 0.2500",
+    ]
+    assert "scores" not in repr(curve)
 
 
 def test_format_1(tmp_path):
