@@ -140,9 +140,10 @@ class Insight:
         (p/n)^(1/4) for p parameters and n trials, found by simulation: of 216 fits
         to noise that had to be learnt, to 14 to 100 trials in 3 to 20 columns, 3
         exceeded it. It is that high because the hyperparameters have seen the trials
-        that are left out. Where the stated errors explain all noise, less would do.
+        that are left out. Where the stated errors explain all noise, less would do. Above 1,
+        which no fit exceeds, where there are fewer trials than parameters.
         """
-        return min(1.0, (self.parameters / len(self.trials)) ** 0.25)
+        return (self.parameters / len(self.trials)) ** 0.25
 
     @property
     def doubt(self) -> str | None:

@@ -10,7 +10,7 @@ import torch
 from hydra.errors import HydraException
 
 from bayesft.app import search as run_trial
-from bayesft.app import train
+from bayesft.app import site_names, train
 from bayesft.app.errors import CommandError
 from tests.helpers.app import ROOT, SMALL, composed, search
 
@@ -98,7 +98,6 @@ TABLE = [
     (["data.augment=[flip]"], r"`data.augment` to be null or a list of transforms.*'flip'"),
     (["data.num_workers=-1"], "`data.num_workers`.*at least 0, but got -1"),
     (["data.pin_memory=maybe"], "`data.pin_memory` to be null, true or false, but got 'maybe'"),
-    (["ckpt_path=a.ckpt", "test_only=b.ckpt"], "one of `ckpt_path` and `test_only`.*a.ckpt and b"),
     (["ckpt_path=nowhere.ckpt"], "There is no checkpoint at nowhere.ckpt"),
     (["trainer.max_epochs=-1"], "trainer.max_epochs"),
     (["trainer.max_epochs=two"], r"`trainer.max_epochs` to be an integer, but got 'two'"),
@@ -111,6 +110,14 @@ TABLE = [
 
 def without_sites(**settings):
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+
+
+def test_a_search_of_something_else_tells_that_there_are_no_rates(tmp_path, caplog):
+    overrides = ["model._target_=tests.app.test_bad_input.without_sites", "model.sites=own"]
+    cfg = composed(tmp_path, *small(overrides), *overrides, name="search")
+    assert not site_names(cfg)
+    assert "Sequential has no dropout site" in caplog.text
+    assert "model.sites=block" in caplog.text
 
 
 def small(overrides):

@@ -34,3 +34,11 @@ def test_a_training_does_not_go_on_from_weights_alone(tmp_path):
         train(composed(tmp_path / "b", *SMALL, f"ckpt_path='{weights}'"))
     with pytest.raises(CommandError, match=r"A search trains each trial.*train.py"):
         run_trial(composed(tmp_path / "c", *SMALL, f"test_only='{weights}'", name="search"))
+
+
+def test_it_is_not_also_trained_from_another_one(tmp_path):
+    given = ["ckpt_path=a.ckpt", "test_only=b.ckpt"]
+    with pytest.raises(
+        CommandError, match=r"one of `ckpt_path` and `test_only`.*a.ckpt and b.ckpt"
+    ):
+        train(composed(tmp_path, *SMALL, *given))
