@@ -39,6 +39,9 @@ class Chip:
     index: int
 
     def __post_init__(self) -> None:
+        # Of thousands nearly all of the time that they take.
+        if type(self.seed) is type(self.index) is int and self.seed >= 0 and self.index >= 0:
+            return
         for name in ("seed", "index"):
             value = getattr(self, name)
             if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:

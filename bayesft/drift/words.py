@@ -9,6 +9,7 @@ W    number of words of each
 """
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -29,13 +30,18 @@ def digest(*names: int | str) -> tuple[int, int, int, int]:
 
     Neighbouring numbers give words as independent as any others.
     """
-    found = hashlib.sha256("/".join(map(str, names)).encode()).digest()
-    return tuple(int.from_bytes(found[k : k + 8], "big") for k in range(0, 32, 8))
+    return struct.unpack(">4Q", hashed(*names))
 
 
-def keys_of(digests: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Return words as int64, shape `(D, number of words)`, on `device`; D at least 1."""
-    return sent(torch.from_numpy(np.array(digests, np.uint64).view(np.int64)), device)
+def hashed(*names: int | str) -> bytes:
+    """Return the four words of a `digest` as they lie in memory, the first byte the highest."""
+    return hashlib.sha256("/".join(map(str, names)).encode()).digest()
+
+
+def keys_of(digests: Sequence[bytes], device: torch.device) -> Tensor:
+    """Return words of `hashed` as int64, shape `(D, number of words)`, on `device`; D at least 1."""
+    found = np.frombuffer(b"".join(digests), ">u8").astype(np.uint64).view(np.int64)
+    return sent(torch.from_numpy(found).view(len(digests), -1), device)
 
 
 def words(keys: Tensor, first: int, count: int) -> Tensor:

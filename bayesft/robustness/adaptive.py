@@ -3,10 +3,14 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
 
 from bayesft.robustness.images import draw_indices
 from bayesft.robustness.pilot import Plan, run_pilot
-from bayesft.robustness.sampler import Request, Sampler
+from bayesft.robustness.sampler import Requests, Sampler
 from bayesft.robustness.sequential import FOLDS, Folds, Rule, make_looks
 
 # Of the draws that a plan expects, how many to make before the first look: a plan
@@ -76,10 +80,12 @@ def draw_until(
     raw: dict[float, dict[int, float]] = {sigma: {} for sigma in sigmas}
     variances: dict[float, list[float]] = {sigma: [] for sigma in sigmas}
     while requests := _missing(sampler, folds, images):
-        for request, rows in zip(requests, sampler(requests), strict=True):
-            for sigma, (score, variance) in zip(request.sigmas, rows.tolist(), strict=True):
-                raw[sigma][request.chip] = score
-                variances[sigma].append(variance)
+        for each, rows in zip(requests, sampler(requests), strict=True):
+            for sigma, (scores, within) in zip(
+                each.sigmas, rows.permute(1, 2, 0).tolist(), strict=True
+            ):
+                raw[sigma].update(zip(each.chips, scores, strict=True))
+                variances[sigma] += within
         for sigma, each in folds.items():
             if each.missing:
                 scores = [
@@ -111,25 +117,46 @@ def mean_of_finite(numbers: Sequence[float]) -> float:
 
 def _missing(
     sampler: Sampler, folds: dict[float, Folds], images: dict[float, int]
-) -> list[Request]:
+) -> list[Requests]:
     """Return what to score next, draws of one form together, and those of as many images."""
-    wanted: dict[tuple[int, int], list[float]] = defaultdict(list)
+    wanted: dict[int, list[tuple[float, range]]] = defaultdict(list)
     for sigma, each in folds.items():
-        for number in each.missing:
-            for fold in range(FOLDS):
-                wanted[FOLDS * number + fold, images[sigma]].append(sigma)
-    forms: dict[tuple[int, tuple[float, ...]], list[Request]] = defaultdict(list)
-    for (chip, size), sigmas in sorted(wanted.items()):
-        places = draw_indices(
-            chip // FOLDS,
-            images=size,
+        if each.missing:
+            wanted[images[sigma]].append((sigma, each.missing))
+    requests = []
+    for size, missing in sorted(wanted.items()):
+        edges = sorted({edge for _, own in missing for edge in (own.start, own.stop)})
+        places = _of_all_folds(sampler, range(edges[0], edges[-1]), size)
+        forms: dict[tuple[float, ...], list[range]] = defaultdict(list)
+        for start, stop in pairwise(edges):
+            sigmas = tuple(sigma for sigma, own in missing if start in own)
+            if sigmas:
+                forms[sigmas].append(range(FOLDS * start, FOLDS * stop))
+        before = FOLDS * edges[0]
+        requests += [
+            Requests(chips, sigmas, places[chips.start - before : chips.stop - before])
+            for sigmas, runs in forms.items()
+            for chips in runs
+        ]
+    return requests
+
+
+def _of_all_folds(sampler: Sampler, numbers: range, images: int) -> Tensor:
+    """Return the images of the draws of these numbers in each fold, those of one number together.
+
+    Shape `(FOLDS * len(numbers), images)`.
+    """
+    places = [
+        draw_indices(
+            numbers,
+            images=images,
             total=sampler.pool.total,
             seed=sampler.seed,
-            stream=f"images of fold {chip % FOLDS}",
+            stream=f"images of fold {fold}",
         )
-        forms[size, tuple(sigmas)].append(Request(chip, tuple(sigmas), places))
-    by_images = sorted(forms.items(), key=lambda form: form[0][0])
-    return [request for _, requests in by_images for request in requests]
+        for fold in range(FOLDS)
+    ]
+    return torch.stack(places, dim=1).flatten(0, 1)
 
 
 def _row(scores: dict[int, float], folds: Folds) -> list[float | None]:

@@ -77,10 +77,10 @@ class CurvePoint:
         noise: float = math.nan,
     ) -> "CurvePoint":
         """Summarise one score per draw, gaps None; `images` counts all draws together."""
-        [row] = table = statistics.as_array([scores])
+        [row] = statistics.as_array([scores])
         there = [score for score in scores if score is not None]
         mean, std = statistics.mean(row, strata), statistics.std(row, strata)
-        stderr = statistics.combined_stderr(table, [1.0], strata)
+        stderr = statistics.stderr(row, strata)
         tried = statistics.tries(len(there), images, sigma=sigma, agree=std == 0)
         if sigma == 0 and noise > 0:
             # All chips are one, and what differs is the images.

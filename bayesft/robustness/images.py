@@ -44,28 +44,31 @@ _GPU_SHARE = 0.25
 
 
 def draw_indices(
-    draw: int, *, images: int, total: int, seed: int, stream: str = "images"
+    draws: range, *, images: int, total: int, seed: int, stream: str = "images"
 ) -> Tensor:
-    """Return the images of one draw, int64, shape `(images,)`: a function of the arguments alone.
+    """Return the images of draws, each a function of its number and the other arguments alone.
 
     Draw k takes places k·n to (k+1)·n of an endless row of shuffled copies of the
     set, so that images are fresh until the whole set was used, and every image is
     used equally often.
 
     Args:
-        draw: the draw's number.
+        draws: the numbers of D draws, one after the other.
         images: n, how many images a draw is scored on.
         total: the size of the set.
         seed: of the shuffling.
         stream: names the row; two rows of one seed are independent.
+
+    Returns:
+        int64, shape `(D, n)`.
     """
-    parts, position, end = [], draw * images, (draw + 1) * images
+    parts, position, end = [], draws.start * images, draws.stop * images
     while position < end:
         copy, start = divmod(position, total)
         part = _shuffled(total, seed, stream, copy)[start : start + end - position]
         parts.append(part)
-        position += len(part)
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+        position += part.shape[0]
+    return torch.cat(parts).view(len(draws), images)
 
 
 # Enough for the folds of an evaluation and its pilot.
@@ -113,11 +116,11 @@ class ImagePool:
         if type(self._images) is TensorDataset and self._loader.collate_fn is default_collate:
             self._tensors = self._images.tensors
 
-    def batches(self, indices: Sequence[Tensor], *, seed: int = 0) -> Iterator[Any]:
+    def batches(self, indices: Iterable[Tensor], *, seed: int = 0) -> Iterator[Any]:
         """Yield one batch for each row of indices; the seed is of the loader's workers."""
-        loader = self._loader
+        loader, indices = self._loader, list(indices)
         if self._tensors is not None:
-            self._asked += sum(map(len, indices))
+            self._asked += sum(each.shape[0] for each in indices)
             if self._resident and self._asked >= self.total:
                 self._tensors, self._resident = _moved(self._tensors, self._device), False
             yield from self._rows_of_tensors(self._tensors, indices)
@@ -144,14 +147,15 @@ class ImagePool:
         """Whether there is a `block`: of a set of tensors that is on a GPU."""
         return self._tensors is not None and self._tensors[0].device.type == "cuda"
 
-    def block(self, indices: Sequence[Tensor]) -> Block:
-        """Return batches for rows of indices of one length, on the device.
+    def block(self, indices: Tensor) -> Block:
+        """Return batches for the rows of indices, on the device.
 
         One by one they would take a GPU longer than a small network's forward pass.
         """
-        places = torch.cat(list(indices))
-        shape = len(indices), len(indices[0])
-        parts = [self._rows(tensor, places).unflatten(0, shape) for tensor in self._tensors]
+        places = indices.flatten()
+        parts = [
+            self._rows(tensor, places).unflatten(0, indices.shape) for tensor in self._tensors
+        ]
         return Block([part.to(self._device) for part in parts])
 
     def _rows_of_tensors(
@@ -164,11 +168,11 @@ class ImagePool:
         """
         step = _BATCHES_AT_ONCE
         if tensors[0].device.type != "cpu" and len(indices):
-            batch = max(map(len, indices)) * bytes_of(tensors) // self.total
+            batch = max(each.shape[0] for each in indices) * bytes_of(tensors) // self.total
             step = max(1, min(_GPU_BATCHES_AT_ONCE, _GPU_BYTES_AT_ONCE // max(1, batch)))
         for start in range(0, len(indices), step):
             some = indices[start : start + step]
-            sizes, places = [len(each) for each in some], torch.cat(list(some))
+            sizes, places = [each.shape[0] for each in some], torch.cat(list(some))
             parts = [self._rows(tensor, places).split(sizes) for tensor in tensors]
             yield from map(list, zip(*parts, strict=True))
 

@@ -18,7 +18,7 @@ from bayesft.robustness.curve import Curve, CurvePoint
 from bayesft.robustness.errors import PrecisionWarning, ScoreWarning
 from bayesft.robustness.images import ImagePool, draw_indices
 from bayesft.robustness.memory import keep_freed_memory
-from bayesft.robustness.sampler import Request, Sampler
+from bayesft.robustness.sampler import Requests, Sampler
 from bayesft.robustness.score import Score, accuracy
 from bayesft.robustness.sequential import FOLDS
 from bayesft.robustness.sharing import check_shared
@@ -164,6 +164,7 @@ def evaluate(
             f"Expected `worst_score` to be at most `best_score`, but got {worst_score} and "
             f"{best_score}. A larger score is better: negate one that is to be small."
         )
+    count = (draws or DRAWS) if target_stderr is None else None
     # What a seed may be, a chip says.
     seed = Chip(seed, 0).seed
     keep_freed_memory()
@@ -187,10 +188,11 @@ def evaluate(
             seed=seed,
             backend=backend,
             distributed=distributed,
+            draws=None if count is None else count * len(strengths),
         )
-        if target_stderr is None:
+        if count is not None:
             images = min(images_per_draw or IMAGES_PER_DRAW, sampler.pool.total)
-            rows, variances = _draw(sampler, strengths, draws or DRAWS, images)
+            rows, variances = _draw(sampler, strengths, count, images)
             sizes = [images] * len(strengths)
         else:
             rows, variances, sizes = draw_until(
@@ -229,11 +231,9 @@ def _draw(
 ) -> tuple[list[list[float | None]], list[float]]:
     """Return the draws' scores, and the mean variance between their images, at each sigma."""
     total, seed = sampler.pool.total, sampler.seed
-    requests = [
-        Request(k, sigmas, draw_indices(k, images=images, total=total, seed=seed))
-        for k in range(draws)
-    ]
-    scores, variances = torch.stack(sampler(requests)).permute(2, 1, 0)
+    places = draw_indices(range(draws), images=images, total=total, seed=seed)
+    [rows] = sampler([Requests(range(draws), sigmas, places)])
+    scores, variances = rows.permute(2, 1, 0)
     return scores.tolist(), [mean_of_finite(row) for row in variances.tolist()]
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from bayesft.robustness.images import draw_indices
-from bayesft.robustness.sampler import Request, Sampler
+from bayesft.robustness.sampler import Requests, Sampler
 from bayesft.robustness.sequential import FOLDS, LEAST
 from bayesft.robustness.sharing import agreed
 
@@ -77,10 +77,10 @@ def run_pilot(
     """
     total = sampler.pool.total
     first = _requests(sampler, sigmas, range(DRAWS), min(IMAGES, total))
-    kept = torch.stack(sampler(first))
+    [kept] = sampler([first])
     ratio = _ratio(sampler, first)
 
-    few, variances, default = len(first[0].images), [], []
+    few, variances, default = first.images.shape[1], [], []
     for column in kept.unbind(dim=1):
         scores = torch.nan_to_num(column[:, 0], nan=worst, posinf=worst, neginf=worst)
         within = float(torch.nan_to_num(column[:, 1], nan=0.0).mean())
@@ -107,7 +107,7 @@ def run_pilot(
     return plans
 
 
-def _ratio(sampler: Sampler, first: Sequence[Request]) -> float:
+def _ratio(sampler: Sampler, first: Requests) -> float:
     """Return how many images' time a draw takes, timed the first time.
 
     Args:
@@ -125,26 +125,26 @@ def _ratio(sampler: Sampler, first: Sequence[Request]) -> float:
     return agreed(ratio, device=sampler.weights.device, distributed=sampler.distributed)
 
 
-def _seconds(sampler: Sampler, first: Sequence[Request]) -> tuple[float, float]:
+def _seconds(sampler: Sampler, first: Requests) -> tuple[float, float]:
     """Return what a draw takes beside its images, and an image."""
-    sigmas = first[0].sigmas if sampler.mixes else first[0].sigmas[:TIMED_SIGMAS]
+    sigmas = first.sigmas if sampler.mixes else first.sigmas[:TIMED_SIGMAS]
     on_cpu = sampler.weights.device.type == "cpu"
     # A GPU takes many at once: the same number of both kinds there.
     timed, most = TIMED_DRAWS if on_cpu else DRAWS, min(TIMED_IMAGES, sampler.pool.total)
-    small = [replace(request, sigmas=sigmas) for request in first]
+    small = replace(first, sigmas=sigmas)
     large = _requests(sampler, sigmas, range(DRAWS, DRAWS + timed), most)
     if not on_cpu:
-        sampler(small)
-        sampler(large)
+        sampler([small])
+        sampler([large])
     times = [time.perf_counter()]
     for requests in (small, large):
-        sampler(requests)
+        sampler([requests])
         times.append(time.perf_counter())
     few, many = (
         (end - start) / len(requests) / len(sigmas)
         for (start, end), requests in zip(pairwise(times), (small, large), strict=True)
     )
-    sizes = len(small[0].images), len(large[0].images)
+    sizes = small.images.shape[1], large.images.shape[1]
     image = max(0.0, many - few) / max(1, sizes[1] - sizes[0])
     return few - sizes[0] * image, image
 
@@ -206,15 +206,9 @@ def best_plans(
 
 
 def _requests(
-    sampler: Sampler, sigmas: tuple[float, ...], draws: Sequence[int], images: int
-) -> list[Request]:
-    return [
-        Request(
-            FIRST_CHIP + draw,
-            sigmas,
-            draw_indices(
-                draw, images=images, total=sampler.pool.total, seed=sampler.seed, stream="pilot"
-            ),
-        )
-        for draw in draws
-    ]
+    sampler: Sampler, sigmas: tuple[float, ...], draws: range, images: int
+) -> Requests:
+    places = draw_indices(
+        draws, images=images, total=sampler.pool.total, seed=sampler.seed, stream="pilot"
+    )
+    return Requests([FIRST_CHIP + draw for draw in draws], sigmas, places)

@@ -10,25 +10,31 @@ from torch import Tensor, nn
 
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends import AUTO, Backend, choose
-from bayesft.robustness.batches import Block, form_of_tensors, to_device
+from bayesft.robustness.batches import form_of_tensors, to_device
 from bayesft.robustness.images import ImagePool
 from bayesft.robustness.score import Score, name_of
 from bayesft.robustness.sharing import gathered, share
 
 
 @dataclass(frozen=True)
-class Request:
-    """One draw to be scored.
+class Requests:
+    """D draws to be scored, at the same strengths and on as many images each.
 
     Attributes:
-        chip: its number.
-        sigmas: the strengths to score it at.
-        images: which images to score it on, their indices.
+        chips: their numbers.
+        sigmas: the strengths to score each at.
+        images: which images to score each on, their indices, shape `(D, images)`.
     """
 
-    chip: int
+    chips: Sequence[int]
     sigmas: tuple[float, ...]
     images: Tensor
+
+    def __len__(self) -> int:
+        return len(self.chips)
+
+    def __getitem__(self, part: slice) -> "Requests":
+        return Requests(self.chips[part], self.sigmas, self.images[part])
 
 
 class Sampler:
@@ -43,6 +49,7 @@ class Sampler:
         seed: of the chips.
         backend: `auto`, or a backend's name.
         distributed: divide the requests over the processes of `torch.distributed`.
+        draws: how many there will be, at all sigmas; None where that is not known.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Sampler:
         seed: int,
         backend: str = AUTO,
         distributed: bool = False,
+        draws: int | None = None,
     ) -> None:
         self.model = model
         self.weights = weights
@@ -65,6 +73,7 @@ class Sampler:
         self.seed = seed
         self.distributed = distributed
         self._name = backend
+        self._draws = draws
         self._backend: Backend | None = None
         self._batch: Hashable = None
 
@@ -86,28 +95,34 @@ class Sampler:
         """
         return self._backend is not None and self._backend.mixes and not self.distributed
 
-    def __call__(self, requests: Sequence[Request]) -> list[Tensor]:
-        """Return each request's scores and the variances between their images.
+    def __call__(self, requests: Sequence[Requests]) -> list[Tensor]:
+        """Return the draws' scores and the variances between their images, for each of `requests`.
 
-        Of shape `(sigmas, 2)`, float64 on the CPU; see `backends.mean_and_variance`.
+        Of shape `(D, sigmas, 2)`, float64 on the CPU; see `backends.mean_and_variance`.
 
         The device is waited for once.
         """
-        mine = share(len(requests), distributed=self.distributed)
-        kept = list(self._score([requests[i] for i in mine]))
+        mine, number = [], 0
+        for each in requests:
+            mine.append(each[share(number, distributed=self.distributed)])
+            number += len(each)
+        kept = list(self._score([each for each in mine if len(each)]))
         if not kept:
             # More processes than draws.
             kept = [torch.zeros(0, 2, dtype=torch.float64)]
-        lengths = [len(request.sigmas) for request in requests]
+        lengths = [len(each.sigmas) for each in requests for _ in each.chips]
         rows = torch.cat(kept).to(self.weights.device)
-        pieces = gathered(rows, lengths, distributed=self.distributed)
-        table = torch.cat(pieces).cpu().double()
-        return list(table.split(lengths))
+        table = gathered(rows, lengths, distributed=self.distributed).cpu().double()
+        parts = table.split([len(each) * len(each.sigmas) for each in requests])
+        return [
+            part.view(len(each), len(each.sigmas), 2)
+            for part, each in zip(parts, requests, strict=True)
+        ]
 
-    def _score(self, requests: Sequence[Request]) -> Iterator[Tensor]:
-        """Yield `(draws, 2)` for each chunk of requests, in order."""
-        rows = self.pool.batches([request.images for request in requests], seed=self.seed)
-        batches = map(self.prepare or self._moved, rows)
+    def _score(self, requests: Sequence[Requests]) -> Iterator[Tensor]:
+        """Yield `(draws, 2)` for each call of the backend, in order."""
+        rows = chain.from_iterable(each.images.unbind() for each in requests)
+        batches = map(self.prepare or self._moved, self.pool.batches(rows, seed=self.seed))
         if requests and self._backend is None:
             first = next(batches)
             self._backend = self._choose(first)
@@ -116,32 +131,35 @@ class Sampler:
         # For all of them: a backend may give way to another one meanwhile.
         at_once = bool(requests) and self._at_once
         for _, group in groupby(requests, key=self._form):
-            waiting = list(group)
-            while waiting:
-                first = self._block(waiting[:1])[0] if at_once else next(batches)
+            alike = list(group)
+            chips = [Chip(self.seed, chip) for each in alike for chip in each.chips]
+            sigmas = [each.sigmas for each in alike for _ in each.chips]
+            images = torch.cat([each.images for each in alike])
+            start = 0
+            while start < len(chips):
+                first = self.pool.block(images[:1])[0] if at_once else next(batches)
                 # Nearly as many each time, so that mostly memory fits again.
-                calls = -(-len(waiting) // self._backend.chunk(first))
-                size = -(-len(waiting) // calls)
-                chunk, waiting = waiting[:size], waiting[size:]
-                chips = [Chip(self.seed, request.chip) for request in chunk]
+                left = len(chips) - start
+                size = -(-left // -(-left // self._backend.chunk(first)))
+                part = slice(start, start + size)
                 # Not kept, or the next ones would come beside them.
                 yield self._backend(
-                    chips,
-                    self._block(chunk) if at_once else [first, *islice(batches, size - 1)],
-                    [request.sigmas for request in chunk],
+                    chips[part],
+                    self.pool.block(images[part])
+                    if at_once
+                    else [first, *islice(batches, size - 1)],
+                    sigmas[part],
                 )
+                start = part.stop
 
     @property
     def _at_once(self) -> bool:
         """Whether a call's batches are taken at once: where a backend takes many of them."""
         return self.prepare is None and self._backend.mixes and self.pool.at_once
 
-    def _block(self, requests: Sequence[Request]) -> Block:
-        return self.pool.block([request.images for request in requests])
-
-    def _form(self, request: Request) -> Hashable:
-        """Return what requests of one call have in common."""
-        return len(request.images), None if self._backend.mixes else request.sigmas
+    def _form(self, requests: Requests) -> Hashable:
+        """Return what the requests of one call have in common."""
+        return requests.images.shape[1], None if self._backend.mixes else requests.sigmas
 
     def _moved(self, batch: Any) -> Any:
         return to_device(batch, self.weights.device)
@@ -150,4 +168,5 @@ class Sampler:
         def probe(size: int) -> tuple[list[Chip], list[Any], list[tuple[float]]]:
             return [Chip(self.seed, k) for k in range(size)], [batch] * size, [(0.0,)] * size
 
-        return choose(self._name, self.model, self.weights, self.score, probe=probe)
+        given = self.model, self.weights, self.score
+        return choose(self._name, *given, probe=probe, draws=self._draws)

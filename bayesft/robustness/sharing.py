@@ -18,14 +18,20 @@ def check_shared(distributed: bool) -> None:
         )
 
 
-def share(count: int, *, distributed: bool) -> range:
-    """Return which of `count` pieces of work this process does: all, or every n-th."""
+def share(first: int, *, distributed: bool) -> slice:
+    """Return which pieces of work this process does of those from `first` on: all, or every n-th.
+
+    Args:
+        first: how many pieces there are before them.
+        distributed: whether there are other processes.
+    """
     if not distributed:
-        return range(count)
-    return range(dist.get_rank(), count, dist.get_world_size())
+        return slice(None)
+    size = dist.get_world_size()
+    return slice((dist.get_rank() - first) % size, None, size)
 
 
-def gathered(rows: Tensor, lengths: Sequence[int], *, distributed: bool) -> list[Tensor]:
+def gathered(rows: Tensor, lengths: Sequence[int], *, distributed: bool) -> Tensor:
     """Return the rows of every piece of work, in order, the same in every process.
 
     Args:
@@ -34,7 +40,7 @@ def gathered(rows: Tensor, lengths: Sequence[int], *, distributed: bool) -> list
         distributed: whether there are other processes.
     """
     if not distributed:
-        return list(rows.split(list(lengths)))
+        return rows
     size = dist.get_world_size()
     totals = [sum(lengths[rank::size]) for rank in range(size)]
     padded = torch.zeros(max(totals), rows.shape[1], dtype=rows.dtype, device=rows.device)
@@ -44,7 +50,7 @@ def gathered(rows: Tensor, lengths: Sequence[int], *, distributed: bool) -> list
     pieces: list[Tensor] = [padded] * len(lengths)
     for rank, (part, total) in enumerate(zip(parts, totals, strict=True)):
         pieces[rank::size] = part[:total].split(list(lengths[rank::size]))
-    return pieces
+    return torch.cat(pieces)
 
 
 def agreed(value: float, *, device: torch.device, distributed: bool) -> float:

@@ -1,5 +1,7 @@
 """Words: SplitMix64, with a second key."""
 
+import struct
+
 import numpy as np
 import torch
 
@@ -9,20 +11,24 @@ CPU = torch.device("cpu")
 STEP = 0x9E3779B97F4A7C15
 
 
+def keys(*pairs):
+    return keys_of([struct.pack(">2Q", *pair) for pair in pairs], CPU)
+
+
 def test_without_a_second_key_it_is_splitmix64():
     """The first numbers of its reference implementation from the seed 0."""
-    found = words(keys_of([(STEP, 0)], CPU), 0, 3)
+    found = words(keys((STEP, 0)), 0, 3)
     expected = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
     assert found.numpy().view(np.uint64).tolist() == [expected]
 
 
 def test_from_any_place():
-    keys = keys_of([digest("a")[:2], digest("b")[:2]], CPU)
-    found = words(keys, 0, 5000)
+    both = keys(digest("a")[:2], digest("b")[:2])
+    found = words(both, 0, 5000)
     assert found.shape == (2, 5000)
-    assert torch.equal(words(keys, 1234, 50), found[:, 1234:1284])
+    assert torch.equal(words(both, 1234, 50), found[:, 1234:1284])
     places = np.array([0, 7, 4999])
-    for key, row in zip(keys, found, strict=True):
+    for key, row in zip(both, found, strict=True):
         alone = words_at(key.expand(3, 2).numpy(), places)
         assert alone.view(np.int64).tolist() == row[places].tolist()
 
@@ -30,7 +36,7 @@ def test_from_any_place():
 def test_half_of_the_bits_change_with_a_bit_of_the_key():
     one, second, *_ = digest("a")
     two = one ^ 1 << 5
-    pair = words(keys_of([(one, second), (two, second)], CPU), 0, 10_000).numpy().view(np.uint8)
+    pair = words(keys((one, second), (two, second)), 0, 10_000).numpy().view(np.uint8)
     differing = np.unpackbits(pair[0] ^ pair[1]).reshape(10_000, 64).mean(axis=0)
     # Each of 64 bits, of 10,000 words: within 5 errors.
     assert np.abs(differing - 0.5).max() < 5 * 0.5 / 100
@@ -39,6 +45,6 @@ def test_half_of_the_bits_change_with_a_bit_of_the_key():
 def test_two_keys_give_no_shifted_sequences():
     """Keys whose first words differ by steps, as if one chip went on where another began."""
     first, second = digest("a")[:2]
-    keys = keys_of([(first, second), ((first + 10 * STEP) % (1 << 64), second ^ 1)], CPU)
-    found = words(keys, 0, 1000)
+    both = keys((first, second), ((first + 10 * STEP) % (1 << 64), second ^ 1))
+    found = words(both, 0, 1000)
     assert not set(found[0].tolist()) & set(found[1].tolist())

@@ -9,7 +9,7 @@ from bayesft.robustness.backends import InPlace, Vmapped, choice
 from bayesft.robustness.batches import Block
 from bayesft.robustness.images import ImagePool
 from bayesft.robustness.pilot import Plan
-from bayesft.robustness.sampler import Request, Sampler
+from bayesft.robustness.sampler import Requests, Sampler
 from tests.helpers.drifting import confidence, data, network
 
 DRIFT = LogNormalDrift()
@@ -65,7 +65,7 @@ def test_all_that_is_to_be_drawn_next_is_one_call_where_sigmas_mix(monkeypatch):
         return score(self, chips, batches, sigmas)
 
     def asked(self, requests, sample=Sampler.__call__):
-        expected.append(len({len(request.images) for request in requests}))
+        expected.append(len({each.images.shape[1] for each in requests}))
         return sample(self, requests)
 
     settings = {"target_stderr": 0.006, "score": confidence, "backend": "vmap"}
@@ -100,11 +100,11 @@ def test_looks_are_fewer_where_a_round_takes_more_than_a_few_draws(
     asked, original = [], Sampler.__call__
 
     def counted(self, requests):
-        asked.append(len(requests))
+        asked.append(sum(map(len, requests)))
         return original(self, requests)
 
     def planned(sampler, *given, **limits):
-        original(sampler, [Request(1 << 60, (0.5,), torch.arange(4))])
+        original(sampler, [Requests([1 << 60], (0.5,), torch.arange(4)[None])])
         return [Plan(8, 80)]
 
     monkeypatch.setattr(choice, "BACKENDS", {"vmap": kind})

@@ -16,7 +16,7 @@ from bayesft.robustness import (
 from bayesft.robustness import pilot as pilot_module
 from bayesft.robustness.images import ImagePool
 from bayesft.robustness.pilot import best_plans, draws_worth, run_pilot
-from bayesft.robustness.sampler import Request, Sampler
+from bayesft.robustness.sampler import Requests, Sampler
 from tests.helpers.drifting import confidence, data, network
 
 DRIFT = LogNormalDrift()
@@ -42,12 +42,13 @@ class Asked:
         self.asked, self.mixes, self.model, self.now = [], mixes, nn.Linear(1, 1), 0.0
 
     def __call__(self, requests):
-        self.asked.append([(len(each.images), len(each.sigmas)) for each in requests])
-        sizes = [len(each.images) if self.images_take_time else 1 for each in requests]
-        self.now += sum(len(each.sigmas) * size for each, size in zip(requests, sizes, strict=True))
+        [each] = requests
+        draws, sigmas, images = len(each), len(each.sigmas), each.images.shape[1]
+        self.asked.append((draws, images, sigmas))
+        self.now += draws * sigmas * (images if self.images_take_time else 1)
         torch.manual_seed(0)
         # The larger sigma is, the more chips differ.
-        return [torch.tensor(each.sigmas)[:, None] * torch.rand(1, 2) for each in requests]
+        return [torch.tensor(each.sigmas)[:, None] * torch.rand(draws, 1, 2)]
 
     def run(self, sigmas):
         self.asked.clear()
@@ -61,7 +62,7 @@ def test_a_pilot_times_few_of_many_sigmas():
     """The variance is wanted at each; a draw takes as long at any."""
     pilot = Asked()
     assert len(pilot.run(16)) == 16
-    assert pilot.asked == [[(8, 16)] * 16, [(8, 4)] * 16, [(64, 4)] * 2]
+    assert pilot.asked == [(16, 8, 16), (16, 8, 4), (2, 64, 4)]
 
 
 def test_what_is_slow_the_first_time_on_a_gpu_is_not_timed():
@@ -71,7 +72,7 @@ def test_what_is_slow_the_first_time_on_a_gpu_is_not_timed():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pilot_module, "agreed", lambda value, **settings: value)
         pilot.run(6)
-    first, few, many = [(8, 6)] * 16, [(8, 6)] * 16, [(64, 6)] * 16
+    first, few, many = (16, 8, 6), (16, 8, 6), (16, 64, 6)
     assert pilot.asked == [first, few, many, few, many]
 
 
@@ -79,7 +80,7 @@ def test_what_a_draw_takes_is_timed_once_for_a_network_and_a_way_to_score_it():
     pilot = Asked()
     before = pilot.run(3)
     assert pilot.run(3) == before
-    assert pilot.asked == [[(8, 3)] * 16]
+    assert pilot.asked == [(16, 8, 3)]
     pilot.kind = "b"
     pilot.run(3)
     assert len(pilot.asked) == 3
@@ -141,10 +142,10 @@ def test_a_sigma_that_cannot_reach_the_target_does_not_choose_for_the_others(har
     class Hard(Asked):
         def __call__(self, requests):
             super().__call__(requests)
-            spread = {sigma: 1.0 if sigma == hard else 0.05 for sigma in requests[0].sigmas}
+            [each] = requests
+            spread = [1.0 if sigma == hard else 0.05 for sigma in each.sigmas]
             return [
-                torch.tensor([[spread[sigma] * (k % 2), 0.05] for sigma in request.sigmas])
-                for k, request in enumerate(requests)
+                torch.tensor([[[own * (k % 2), 0.05] for own in spread] for k in range(len(each))])
             ]
 
     plans = dict(zip((0.0, 0.1, 0.2, 0.3), Hard(mixes=True).run(4), strict=True))
@@ -176,7 +177,7 @@ def test_what_a_draw_takes_is_told_apart_by_all_that_it_depends_on():
             DriftingWeights(model, drift) as weights,
         ):
             sampler = Sampler(model, weights, pool, score, prepare=prepare, seed=0)
-            sampler([Request(0, (0.3,), torch.arange(images))])
+            sampler([Requests([0], (0.3,), torch.arange(images)[None])])
         kinds.append(sampler.kind)
 
     # How many images a draw has is told by the pilot itself.

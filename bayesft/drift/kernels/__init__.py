@@ -13,12 +13,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import ModuleType
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from bayesft.drift.kernels.openmp import openmp
 from bayesft.drift.quantiles import BINS
+
+Kernel = TypeVar("Kernel", bound=Callable)
 
 
 def fill(codes: Tensor, keys: Tensor, start: int) -> bool:
@@ -82,11 +85,9 @@ def _multiplier(device: torch.device) -> Callable[..., None] | None:
 
 @lru_cache(maxsize=16)
 def _gpu_multiplier(device: str) -> Callable[..., None] | None:
-    """Return what multiplies on a GPU, compiled: Triton keeps it on the disk."""
-    # PyTorch brings it along where there is one.
-    if importlib.util.find_spec("triton") is None:
-        return None
-    try:
+    """Return what multiplies on a GPU, compiled."""
+
+    def load() -> Callable[..., None]:
         products = importlib.import_module(f"{__name__}.gpu_products")
         # Triton compiles anew for numbers that 16 divides, as they are mostly, and for ones.
         weight, table = torch.ones(4096, device=device), torch.ones(2 * BINS, device=device)
@@ -94,16 +95,32 @@ def _gpu_multiplier(device: str) -> Callable[..., None] | None:
         for runs in ([2], [1, 1]):
             out = torch.empty(2, 4096, device=device)
             products.multiply(out, weight, [table] * len(runs), keys, runs, 0)
+        return products.multiply
+
+    return compiled(load, device)
+
+
+def compiled(load: Callable[[], Kernel], device: str) -> Kernel | None:
+    """Return a kernel of Triton's; None without Triton, and with a warning if it cannot compile.
+
+    Args:
+        load: imports it and calls it once, so that it is compiled; Triton keeps it on the disk.
+        device: of the kernel.
+    """
+    # PyTorch brings it along where there is one.
+    if importlib.util.find_spec("triton") is None:
+        return None
+    try:
+        return load()
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
         warnings.warn(
             f"Triton could not compile a kernel for {device} ({type(error).__name__}: {error}): "
             "chips are the same, but take longer.",
-            stacklevel=2,
+            stacklevel=3,
         )
         return None
-    return products.multiply
 
 
 def _is_plain(tensor: Tensor) -> bool:

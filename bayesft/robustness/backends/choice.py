@@ -1,7 +1,6 @@
 """Which backend to take: the one asked for, or the fastest."""
 
 import math
-import time
 from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,20 +14,17 @@ from bayesft.robustness.backends.base import Backend
 from bayesft.robustness.backends.in_place import InPlace
 from bayesft.robustness.backends.linear import ManyLinear
 from bayesft.robustness.backends.named import AUTO, BACKENDS
+from bayesft.robustness.backends.timing import Probe, Taken, time_backend
 from bayesft.robustness.batches import form_of_tensors, tensors_of
 from bayesft.robustness.score import Score, name_of
 
-# Draws that a backend is timed on, and how often.
-_FEW, _MANY = 2, 6
-_TIMES = 2
-# Draws that an evaluation has in a call, if it can: of one sigma, and of all.
-_TAKEN, _TAKEN_TOGETHER = 32, 256
+# Draws that a backend is tried on.
+_FEW = 2
+# What an evaluation has that stops by itself.
+_UNKNOWN = 256
 
-# For each network what was fastest, by what it was scored on: a training asks each epoch.
-_KNOWN: MutableMapping[nn.Module, dict[Hashable, str]] = WeakKeyDictionary()
-
-Probe = Callable[[int], tuple[Sequence[Chip], Sequence[Any], Sequence[Sequence[float]]]]
-"""Gives what a backend is called with, for so many chips."""
+# For each network what the backends take, by what it is scored on: a training asks each epoch.
+_KNOWN: MutableMapping[nn.Module, dict[Hashable, dict[str, Taken]]] = WeakKeyDictionary()
 
 
 def choose(
@@ -38,6 +34,7 @@ def choose(
     score: Score,
     *,
     probe: Probe,
+    draws: int | None = None,
 ) -> Backend:
     """Return the backend called `name`, or for `auto` the one to take.
 
@@ -47,8 +44,8 @@ def choose(
     whose rules PyTorch's vmap does not follow in all: it adds biases in float32
     (pytorch/pytorch issue 192617). On a GPU, where a small network waits for its own
     launches, all are timed on a few draws, the first time that a network is scored by a score
-    of this name on batches of this form; later ones of the same evaluation may have other
-    forms.
+    of this name on batches of this form (later ones of the same evaluation may have other
+    forms), and the one is taken that so many draws take the least time with.
 
     Args:
         name: `auto`, `in_place` or `vmap`.
@@ -56,6 +53,7 @@ def choose(
         weights: of `model`.
         score: a function of (model, batch).
         probe: gives what to try with.
+        draws: how many there will be, at all sigmas; None where that is not known.
 
     Raises:
         SettingError: `vmap` was asked for by name and cannot serve this network.
@@ -69,7 +67,7 @@ def choose(
     if name == "in_place":
         return InPlace(model, weights, score)
     if name == AUTO:
-        return _fastest(model, weights, score, probe)
+        return _fastest(model, weights, score, probe, draws or _UNKNOWN)
     backend = BACKENDS[name](model, weights, score)
     try:
         backend.chunk(probe(1)[1][0])
@@ -120,18 +118,21 @@ def _of_outputs(score: Score) -> Score:
     return mean_output
 
 
-def _fastest(model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe) -> Backend:
+def _fastest(
+    model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe, draws: int
+) -> Backend:
     [batch] = probe(1)[1]
     form = form_of_tensors(batch), name_of(score)
     known = _KNOWN.setdefault(model, {})
     if form not in known:
-        known[form] = _name_of_fastest(model, weights, score, probe)
-    backend = BACKENDS[known[form]](model, weights, score)
+        known[form] = _time_all(model, weights, score, probe)
+    times = known[form]
+    backend = BACKENDS[min(times, key=lambda name: times[name].of(draws))](model, weights, score)
     if isinstance(backend, InPlace):
         return backend
 
     def give_up() -> Backend:
-        known[form] = "in_place"
+        known[form] = {"in_place": times.get("in_place", Taken(0.0, 0.0, 1))}
         return InPlace(model, weights, score)
 
     return _UntilItFails(backend, give_up)
@@ -177,17 +178,16 @@ class _UntilItFails:
         return self.backend.chunk(batch)
 
 
-def _name_of_fastest(model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe) -> str:
-    """Return the name of the backend with which a draw takes the least time.
-
-    A call takes a time of its own and one for each draw, which two numbers of draws tell
-    apart.
-    """
-    fastest, least = "in_place", math.inf
+def _time_all(
+    model: nn.Module, weights: DriftingWeights, score: Score, probe: Probe
+) -> dict[str, Taken]:
+    """Return what each backend takes that serves the network."""
+    times: dict[str, Taken] = {}
     for name in BACKENDS:
         backend = BACKENDS[name](model, weights, score)
+        least = min((each.of(_UNKNOWN) / _UNKNOWN for each in times.values()), default=math.inf)
         try:
-            seconds = _seconds_of_a_draw(backend, probe, weights.device, least)
+            taken = time_backend(backend, probe, weights.device, draws=_UNKNOWN, least=least)
             if name != "in_place" and not _sees_the_drift(name, model, weights, score, probe):
                 continue
         except torch.OutOfMemoryError:
@@ -198,45 +198,7 @@ def _name_of_fastest(model: nn.Module, weights: DriftingWeights, score: Score, p
             if name == "in_place":
                 raise
             continue
-        if seconds < least:
-            fastest, least = name, seconds
-    return fastest
-
-
-def _seconds_of_a_draw(backend: Backend, probe: Probe, device: torch.device, least: float) -> float:
-    """Return what a draw takes among many; infinity if that is more than `least` in any case."""
-    taken = _TAKEN_TOGETHER if backend.mixes else _TAKEN
-    most = min(taken, backend.chunk(probe(1)[1][0]))
-    if most <= _FEW:
-        return _seconds(backend, *probe(most), device) / most
-    few = _seconds(backend, *probe(_FEW), device)
-    if few > most * least:
-        return math.inf
-    many = min(_MANY, most)
-    each = (_seconds(backend, *probe(many), device) - few) / (many - _FEW)
-    each = min(max(0.0, each), few / _FEW)
-    return each + (few - _FEW * each) / most
-
-
-def _seconds(
-    backend: Backend,
-    chips: Sequence[Chip],
-    batches: Sequence[Any],
-    sigmas: Sequence[Sequence[float]],
-    device: torch.device,
-) -> float:
-    """Return the least time of a few calls, what is slow the first time apart."""
-    backend(chips, batches, sigmas)
-    _wait_for(device)
-    times = []
-    for _ in range(_TIMES):
-        started = time.perf_counter()
-        backend(chips, batches, sigmas)
-        _wait_for(device)
-        times.append(time.perf_counter() - started)
-    return min(times)
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        if taken is not None:
+            times[name] = taken
+    # Where nothing else had the memory either.
+    return times or {"in_place": Taken(0.0, 0.0, 1)}

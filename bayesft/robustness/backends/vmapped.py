@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.drift.pinned import rows_at
 from bayesft.robustness.backends.base import mean_and_variance, of_each_image
-from bayesft.robustness.backends.columns import Columns
+from bayesft.robustness.backends.convolutions import Convolutions
 from bayesft.robustness.batches import bytes_of, form_of_tensors, mapped, stacked
 from bayesft.robustness.score import Score
 
@@ -48,22 +48,24 @@ class Vmapped:
         self._aliases = _aliases(model, weights.names)
         self._most: int | None = None
         self.mixes = weights.device.type != "cpu"
-        self._columns = Columns() if weights.device.type == "cuda" else None
+        on_gpu = weights.device.type == "cuda"
+        self._convolutions = Convolutions() if on_gpu else nullcontext()
 
     def __call__(
         self, chips: Sequence[Chip], batches: Sequence[Any], sigmas: Sequence[Sequence[float]]
     ) -> Tensor:
         images = stacked(batches)
         most = self.chunk(batches[0]) if self.mixes else len(chips)
-        draws = [(k, sigma) for k, own in enumerate(sigmas) for sigma in own]
+        places = [place for place, own in enumerate(sigmas) for _ in own]
+        strengths = [sigma for own in sigmas for sigma in own]
         # Those of one sigma together.
-        order = sorted(range(len(draws)), key=lambda place: (draws[place][1], place))
+        order = sorted(range(len(places)), key=strengths.__getitem__)
         kept, start = [], 0
         while start < len(order):
             # Nearly as many each time, so that mostly memory fits again.
             calls = -(-(len(order) - start) // most)
             size = -(-(len(order) - start) // calls)
-            some = [draws[place] for place in order[start : start + size]]
+            some = [(places[k], strengths[k]) for k in order[start : start + size]]
             if not self.mixes:
                 some = [draw for draw in some if draw[1] == some[0][1]]
             scores = self._scores(chips, images, some)
@@ -72,7 +74,10 @@ class Vmapped:
             else:
                 kept.append(scores)
                 start += len(some)
-        return rows_at(torch.cat(kept), sorted(range(len(order)), key=order.__getitem__))
+        back = [0] * len(order)
+        for place, draw in enumerate(order):
+            back[draw] = place
+        return rows_at(torch.cat(kept), back)
 
     def _scores(
         self, chips: Sequence[Chip], images: Any, draws: Sequence[tuple[int, float]]
@@ -99,7 +104,7 @@ class Vmapped:
                 for alias in self._aliases[name]
             }
             own = mapped(images, lambda each: rows_at(each, places))
-            with self._columns or nullcontext():
+            with self._convolutions:
                 scores = vmap(one)(everywhere, own)
             # Of a whole batch each is one number, as of a single image.
             return mean_and_variance(scores if scores.ndim > 1 else scores[:, None])
@@ -114,7 +119,7 @@ class Vmapped:
         if device.type == "cuda":
             budget = int(_GPU_SHARE * torch.cuda.mem_get_info(device)[0])
         known = _GIVEN_OUT.setdefault(self.model, {})
-        form = self.weights.kind, self._columns is None, form_of_tensors(batch)
+        form = self.weights.kind, form_of_tensors(batch)
         if form not in known:
             known[form] = self._measure(batch)
         copies = _COPIES_STREAMED if self.weights.streamed else _COPIES
@@ -122,7 +127,7 @@ class Vmapped:
         return max(1, min(budget // each, self._most or budget))
 
     def _measure(self, batch: Any) -> int:
-        """Return the bytes that the network's modules give out, or write out, for one batch."""
+        """Return the bytes that the network's modules give out for one batch."""
         total = 0
 
         def add(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -130,20 +135,17 @@ class Vmapped:
             if isinstance(output, Tensor):
                 total += output.numel() * output.element_size()
 
-        # The one of the calls remembers what batches of other forms wrote out.
-        columns = Columns() if self._columns else None
         leaves = [module for module in self.model.modules() if not any(module.children())]
         hooks = [module.register_forward_hook(add) for module in leaves]
         try:
             # On weights that do not drift, and not on the clean ones, which a layer may write
             # (an embedding with a largest norm).
             for _ in self.weights.draws([Chip(0, 0)], [0.0]):
-                with columns or nullcontext():
-                    self.scored(batch)
+                self.scored(batch)
         finally:
             for hook in hooks:
                 hook.remove()
-        return total + (columns.largest if columns else 0)
+        return total
 
 
 def _aliases(model: nn.Module, names: Sequence[str]) -> dict[str, list[str]]:
