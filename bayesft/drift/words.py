@@ -39,7 +39,7 @@ def hashed(*names: int | str) -> bytes:
 
 
 def keys_of(digests: Sequence[bytes], device: torch.device) -> Tensor:
-    """Return words of `hashed` as int64, shape `(D, number of words)`, on `device`; D at least 1."""
+    """Return words of D hashes, at least one, as int64, shape `(D, words)`, on `device`."""
     found = np.frombuffer(b"".join(digests), ">u8").astype(np.uint64).view(np.int64)
     return sent(torch.from_numpy(found).view(len(digests), -1), device)
 

@@ -153,9 +153,7 @@ class ImagePool:
         One by one they would take a GPU longer than a small network's forward pass.
         """
         places = indices.flatten()
-        parts = [
-            self._rows(tensor, places).unflatten(0, indices.shape) for tensor in self._tensors
-        ]
+        parts = [self._rows(tensor, places).unflatten(0, indices.shape) for tensor in self._tensors]
         return Block([part.to(self._device) for part in parts])
 
     def _rows_of_tensors(

@@ -205,9 +205,7 @@ def best_plans(
     return best
 
 
-def _requests(
-    sampler: Sampler, sigmas: tuple[float, ...], draws: range, images: int
-) -> Requests:
+def _requests(sampler: Sampler, sigmas: tuple[float, ...], draws: range, images: int) -> Requests:
     places = draw_indices(
         draws, images=images, total=sampler.pool.total, seed=sampler.seed, stream="pilot"
     )

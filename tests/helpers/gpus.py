@@ -20,6 +20,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from bayesft.drift import kernels, noise
 from bayesft.drift.quantiles import BINS
+from bayesft.robustness.backends import convolutions
+from tests.helpers.convolving import convolve_by_groups
 
 DEVICE = torch.device("cuda", 0)
 MEMORY = 1 << 36
@@ -226,6 +228,11 @@ class PretendedGPU(TorchDispatchMode):
         ):
             rows.copy_(weight.held * factor.held[own.long()])
 
+    def convolve(self, *given: Any) -> Tensor:
+        """Do what `gpu_convolution.convolve` does, as one launch."""
+        self.launches["convolve"] += 1
+        return OnGPU(convolve_by_groups(*map(_held, given)))
+
     def pin(self, tensor: Tensor) -> Tensor:
         # Kept, or another one's memory would come to lie there.
         self.pinned.append(tensor)
@@ -307,6 +314,7 @@ def pretended_gpu() -> Iterator[PretendedGPU]:
             stack.enter_context(mock.patch.object(torch.cuda, name, stand_in))
         for name, stand_in in for_kernels.items():
             stack.enter_context(mock.patch.object(kernels, name, stand_in))
+        stack.enter_context(mock.patch.object(convolutions, "_kernel", return_value=gpu.convolve))
         stack.enter_context(
             mock.patch.object(Tensor, "pin_memory", lambda self: gpu.pin(self.clone()))
         )

@@ -11,7 +11,7 @@ from bayesft.drift import Chip, DriftingWeights, LogNormalDrift
 from bayesft.errors import SettingError
 from bayesft.models import MLP, LeNet5
 from bayesft.robustness import accuracy
-from bayesft.robustness.backends import InPlace, choice, choose
+from bayesft.robustness.backends import InPlace, choice, choose, timing
 from bayesft.robustness.backends.linear import ManyLinear
 
 CUDA = SimpleNamespace(device=torch.device("cuda"), streamed=False)
@@ -40,9 +40,9 @@ def kinds(monkeypatch):
     many = type("Many", (Timed,), {"call": 12.0, "mixes": True})
     monkeypatch.setattr(choice, "BACKENDS", {"in_place": one, "vmap": many})
     monkeypatch.setattr(choice, "InPlace", one)
-    monkeypatch.setattr(choice, "_wait_for", lambda device: None)
+    monkeypatch.setattr(timing, "_wait_for", lambda device: None)
     monkeypatch.setattr(choice, "_sees_the_drift", lambda *given: True)
-    monkeypatch.setattr(choice.time, "perf_counter", lambda: Timed.now[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: Timed.now[0])
     return SimpleNamespace(one=one, many=many)
 
 
@@ -50,9 +50,9 @@ def probing(batch):
     return lambda count: ([Chip(0, 0)] * count, [batch] * count, [(0.0,)] * count)
 
 
-def ask(model, *, images=2, score=accuracy, weights=CUDA):
+def ask(model, *, images=2, score=accuracy, weights=CUDA, draws=None):
     probe = probing([torch.zeros(images, 1)])
-    found = choose("auto", model, weights, score, probe=probe)
+    found = choose("auto", model, weights, score, probe=probe, draws=draws)
     return type(getattr(found, "backend", found))
 
 
@@ -76,7 +76,8 @@ def test_on_a_cpu_auto_is_in_place_but_for_small_linear_networks(model, score, k
     ("call", "draw", "chosen"),
     [
         (12.0, 0.0, "many"),  # a launch serves all draws
-        (280.0, 0.0, "many"),  # 2.8 for each of 100
+        (250.0, 0.0, "many"),  # three calls of at most 100 draws
+        (260.0, 0.0, "one"),
         (0.0, 8.0, "one"),
         (310.0, 0.0, "one"),  # so slow that few draws tell
     ],
@@ -84,6 +85,15 @@ def test_on_a_cpu_auto_is_in_place_but_for_small_linear_networks(model, score, k
 def test_on_a_gpu_auto_is_what_takes_least_for_many_draws(kinds, call, draw, chosen):
     kinds.many.call, kinds.many.draw = call, draw
     assert ask(MLP(image_size=12, hidden=(20,))) is getattr(kinds, chosen)
+
+
+def test_few_draws_take_another_backend_than_many(kinds):
+    """A call that serves many draws at once takes longer than few of them one by one."""
+    model = MLP(image_size=12, hidden=(20,))
+    found = [ask(model, draws=draws) for draws in (3, 4, 5, 90, 110, 400)]
+    assert found == [kinds.one] * 2 + [kinds.many] * 4
+    # Timed once.
+    assert kinds.many.calls == 2 * (1 + timing._TIMES)
 
 
 def test_what_is_fastest_is_asked_once_for_a_network_and_a_form(kinds):

@@ -9,6 +9,8 @@ import functools
 import pytest
 import torch
 import torchvision
+from torch import nn
+from torch.func import functional_call, vmap
 from torch.utils.data import DataLoader, TensorDataset
 
 from bayesft.drift import (
@@ -27,6 +29,7 @@ from bayesft.drift.kernels import gpu as kernels
 from bayesft.drift.stream import WINDOW, Reader, all_codes
 from bayesft.models import LeNet5
 from bayesft.robustness import accuracy, evaluate
+from bayesft.robustness.backends import convolutions
 from bayesft.robustness.batches import to_device
 
 pytestmark = pytest.mark.usefixtures("gpu")
@@ -97,6 +100,30 @@ def test_a_kernel_makes_the_same_weights(monkeypatch):
         with DriftingWeights(model.cuda(), DRIFT) as weights:
             rows.append(weights.rows(draws).clone())
     assert torch.equal(*rows)
+
+
+@needs_a_real_one
+@pytest.mark.parametrize("settings", [{}, {"padding": 2, "stride": 2, "bias": False}])
+@pytest.mark.parametrize("outputs", [1, 6, 40])
+def test_a_kernel_convolves_as_cudnn_does(monkeypatch, settings, outputs):
+    """Of many draws at once, without its shorter numbers."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    conv, images = nn.Conv2d(3, outputs, 5, **settings).cuda(), torch.randn(9, 30, 3, 20, 20).cuda()
+    weights = {n: torch.randn(9, *each.shape).cuda() for n, each in conv.named_parameters()}
+    calls, kernel = [], convolutions._kernel("cuda:0")
+
+    def counted(*given):
+        calls.append(given)
+        return kernel(*given)
+
+    monkeypatch.setattr(convolutions, "_kernel", lambda device: counted)
+    with torch.no_grad():
+        draws = [{name: each[k] for name, each in weights.items()} for k in range(9)]
+        expected = [functional_call(conv, own, (images[k],)) for k, own in enumerate(draws)]
+        with convolutions.Convolutions():
+            found = vmap(lambda own, batch: functional_call(conv, own, (batch,)))(weights, images)
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-4)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("loader", ["set", "prepare"])

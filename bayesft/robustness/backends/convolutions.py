@@ -94,9 +94,7 @@ def _convolve(
 
 
 @torch.library.register_vmap("bayesft::convolve")
-def _of_draws(
-    info: Any, places: tuple[int | None, ...], *given: Any
-) -> tuple[Tensor, int]:
+def _of_draws(info: Any, places: tuple[int | None, ...], *given: Any) -> tuple[Tensor, int]:
     """Return it for many draws, of which each tensor has a dimension or is the same for all."""
     parts = [
         each if each is None else _with_draws(each, place, info.batch_size)

@@ -5,8 +5,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Places of an output, and channels of it, that a program computes.
-_PLACES = 256
+# Places of an output, and channels of it, that a program computes: each number that it reads
+# is multiplied by as many of the other kind.
+_PLACES = 512
 _CHANNELS = 16
 
 
@@ -36,10 +37,12 @@ def convolve(
     draws, images, channels, *extent = input.shape
     outputs, kernel = weight.shape[1], weight.shape[3:]
     out = input.new_empty(draws, images, outputs, *size)
-    places = triton.cdiv(images * size[0] * size[1], _PLACES)
-    blocks = triton.cdiv(outputs, _CHANNELS)
-    if not (out.numel() and places):
+    if not out.numel():
         return out
+    total = images * size[0] * size[1]
+    block = _PLACES if total > _PLACES // 2 else _PLACES // 2
+    several = min(_CHANNELS, triton.next_power_of_2(outputs))
+    places, blocks = triton.cdiv(total, block), triton.cdiv(outputs, several)
     # Nobody reads it where there is none.
     offsets = weight if bias is None else bias
     with torch.cuda.device_of(input):
@@ -49,7 +52,7 @@ def convolve(
             images, channels, outputs, *extent, *size,
             *stride, *padding, *dilation, blocks, places,
             high=kernel[0], wide=kernel[1], biased=bias is not None,
-            block=_PLACES, several=_CHANNELS, enable_fp_fusion=True,
+            block=block, several=several, enable_fp_fusion=True,
         )  # fmt: skip
     return out
 
