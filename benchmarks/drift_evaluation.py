@@ -22,9 +22,11 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytorch_lightning as pl
 import torch
@@ -37,7 +39,8 @@ from bayesft.data import MNISTDataModule
 from bayesft.drift import LogNormalDrift
 from bayesft.methods import ERM
 from bayesft.models import MLP, LeNet5
-from bayesft.robustness import Curve, accuracy, evaluate
+from bayesft.robustness import Curve, evaluate
+from bayesft.robustness.sampler import Requests, Sampler
 from bayesft.tasks import Classification
 
 DRIFT = LogNormalDrift()
@@ -121,18 +124,17 @@ def equal_error(network: nn.Module, images: TensorDataset) -> dict[str, float]:
     loops = [plain_loop(network, images, seed) for seed in range(3)]
     scores = torch.cat([scores for scores, _ in loops])
     target = float(scores.std()) / math.sqrt(PASSES)
-    counted = Counted()
     times, curves = [], []
-    for seed in range(25):
-        ours = partial(
-            evaluate, network, images, DRIFT, [SIGMA], target_stderr=target, seed=seed,
-            score=counted,
-        )  # fmt: skip
-        times.append(seconds(ours, device_of(network), curves))
+    with counted_images() as counts:
+        for seed in range(25):
+            ours = partial(
+                evaluate, network, images, DRIFT, [SIGMA], target_stderr=target, seed=seed
+            )
+            times.append(seconds(ours, device_of(network), curves))
     # The first one also builds what later ones find.
     times, means = times[1:], torch.tensor([curve.mean for curve in curves])
     loop_images, loop_time = PASSES * len(images), statistics.median(t for _, t in loops)
-    our_images, our_time = counted.images / len(curves), statistics.median(times)
+    our_images, our_time = sum(counts) / len(curves), statistics.median(times)
     print(f"\nb against d, LeNet-5, MNIST, sigma {SIGMA}, standard error {target:.4f}")
     print(f"  b  {loop_images:9,.0f} images  {loop_time:8.3f} s   mean {scores.mean():.3f}")
     print(f"  d  {our_images:9,.0f} images  {our_time:8.3f} s   mean {means.mean():.3f}, "
@@ -213,15 +215,22 @@ def forward_passes(network: nn.Module, batches: Sequence[Tensor]) -> None:
         network(images)
 
 
-class Counted:
-    """Accuracy that counts every image that goes forward, a pilot's too."""
+@contextmanager
+def counted_images() -> Iterator[list[int]]:
+    """Yield a list to which goes how many images are scored, a pilot's and at each sigma.
 
-    def __init__(self) -> None:
-        self.images = 0
+    A score could not count them, which is called once for many draws. What a GPU is tried on to
+    choose a backend, once for a network, does not go there.
+    """
+    counts: list[int] = []
+    sample = Sampler.__call__
 
-    def __call__(self, model: nn.Module, batch: list[Tensor]) -> Tensor:
-        self.images += len(batch[0])
-        return accuracy(model, batch)
+    def counted(self: Sampler, requests: Sequence[Requests]) -> list[Tensor]:
+        counts.extend(each.images.numel() * len(each.sigmas) for each in requests)
+        return sample(self, requests)
+
+    with mock.patch.object(Sampler, "__call__", counted):
+        yield counts
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -107,7 +107,7 @@ class ImagePool:
         on_gpu = device is not None and device.type == "cuda"
         self._pinned = on_gpu and self._loader.pin_memory
         # Rows of a set of tensors go there without hooks in between.
-        self._direct = self._resident = on_gpu and resident
+        self._direct = on_gpu and resident
         self.total = len(self._images)
         if self.total == 0:
             raise SettingError("`evaluate` was given no images. Check the data set's split sizes.")
@@ -115,6 +115,8 @@ class ImagePool:
         self._tensors: tuple[Tensor, ...] | None = None
         if type(self._images) is TensorDataset and self._loader.collate_fn is default_collate:
             self._tensors = self._images.tensors
+        there = self._tensors is not None and all(each.device == device for each in self._tensors)
+        self._resident = self._direct and not there
 
     def batches(self, indices: Iterable[Tensor], *, seed: int = 0) -> Iterator[Any]:
         """Yield one batch for each row of indices; the seed is of the loader's workers."""

@@ -2,11 +2,12 @@
 
 import math
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from bayesft.drift import Chip, Drift, DriftingWeights, check_network
@@ -288,7 +289,13 @@ def _curve(
 
 def not_finite(model: nn.Module) -> list[str]:
     """Return the names of the parameters that hold numbers that are none, or infinite ones."""
-    return [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+    named = dict(model.named_parameters())
+    # Of each device at once: a GPU would be waited for as often as there are parameters.
+    finite: dict[torch.device, list[Tensor]] = defaultdict(list)
+    for weight in named.values():
+        finite[weight.device].append(weight.isfinite().all())
+    answers = {device: iter(torch.stack(own).cpu().tolist()) for device, own in finite.items()}
+    return [name for name, weight in named.items() if not next(answers[weight.device])]
 
 
 def _warn_of_weights(model: nn.Module) -> None:

@@ -150,6 +150,23 @@ def test_the_gpu_is_waited_for_once_at_most_for_each_sigma(gpu, backend, loader)
     assert len(waits) <= 2 + (len(data.tensors) if loader == "set" else 0), waits
 
 
+def test_weights_are_looked_at_once_where_all_scores_are_the_worst(gpu):
+    model, data = setting()
+    model.cuda()
+
+    def nothing(model, batch):
+        return torch.zeros_like(confidence(model, batch))
+
+    run = functools.partial(evaluate, model, data, DRIFT, [0.3], 4, backend="in_place")
+    waits = []
+    for score in (confidence, nothing):
+        run(score=score)
+        with gpu.watch() as told:
+            run(score=score)
+        waits.append(len(told))
+    assert waits[1] == waits[0] + 1
+
+
 def test_precision_is_reached_and_the_mean_is_the_cpus():
     model, data = setting()
     settings = {"target_stderr": 0.01, "score": confidence, "images_per_draw": 8}

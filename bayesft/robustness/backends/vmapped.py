@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, MutableMapping, Sequence
 from contextlib import nullcontext
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -114,17 +115,21 @@ class Vmapped:
         return None
 
     def chunk(self, batch: Any) -> int:
-        device = self.weights.device
-        budget = _CPU_BYTES
-        if device.type == "cuda":
-            budget = int(_GPU_SHARE * torch.cuda.mem_get_info(device)[0])
         known = _GIVEN_OUT.setdefault(self.model, {})
         form = self.weights.kind, form_of_tensors(batch)
         if form not in known:
             known[form] = self._measure(batch)
         copies = _COPIES_STREAMED if self.weights.streamed else _COPIES
         each = copies * 4 * self.weights.count + known[form] + bytes_of(batch)
-        return max(1, min(budget // each, self._most or budget))
+        return max(1, min(self._budget // each, self._most or self._budget))
+
+    @cached_property
+    def _budget(self) -> int:
+        """The bytes that a call may take. Once for an evaluation: the driver takes its time."""
+        device = self.weights.device
+        if device.type != "cuda":
+            return _CPU_BYTES
+        return int(_GPU_SHARE * torch.cuda.mem_get_info(device)[0])
 
     def _measure(self, batch: Any) -> int:
         """Return the bytes that the network's modules give out for one batch."""
