@@ -188,6 +188,8 @@ def _time_all(
         least = min((each.of(_UNKNOWN) / _UNKNOWN for each in times.values()), default=math.inf)
         try:
             taken = time_backend(backend, probe, weights.device, draws=_UNKNOWN, least=least)
+            if taken is None:
+                continue
             if name != "in_place" and not _sees_the_drift(name, model, weights, score, probe):
                 continue
         except torch.OutOfMemoryError:
@@ -198,7 +200,6 @@ def _time_all(
             if name == "in_place":
                 raise
             continue
-        if taken is not None:
-            times[name] = taken
+        times[name] = taken
     # Where nothing else had the memory either.
     return times or {"in_place": Taken(0.0, 0.0, 1)}
