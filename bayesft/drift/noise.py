@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bayesft.drift import kernels
 from bayesft.drift.quantiles import BINS, OUTER, look_up, quantiles
-from bayesft.drift.words import BITS, digest, hashed, keys_of, words, words_at
+from bayesft.drift.words import BITS, digest, hash_of, keys_of, words, words_at
 
 # Places that are worked on at once: few calls for a small network, whose time they are, and
 # what is in between is near a CPU.
@@ -79,7 +79,7 @@ def chip_keys(chips: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
 # A chip is asked for at every sigma, and a hash takes as long as many weights.
 @lru_cache(maxsize=1 << 12)
 def _hash_of_chip(seed: int, index: int) -> bytes:
-    return hashed(seed, index, "weights")
+    return hash_of(seed, index, "weights")
 
 
 def fill_codes(codes: Tensor, chips: Sequence[tuple[int, int]], *, start: int = 0) -> None:

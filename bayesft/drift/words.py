@@ -30,10 +30,10 @@ def digest(*names: int | str) -> tuple[int, int, int, int]:
 
     Neighbouring numbers give words as independent as any others.
     """
-    return struct.unpack(">4Q", hashed(*names))
+    return struct.unpack(">4Q", hash_of(*names))
 
 
-def hashed(*names: int | str) -> bytes:
+def hash_of(*names: int | str) -> bytes:
     """Return the four words of a `digest` as they lie in memory, the first byte the highest."""
     return hashlib.sha256("/".join(map(str, names)).encode()).digest()
 

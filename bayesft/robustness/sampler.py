@@ -13,7 +13,7 @@ from bayesft.robustness.backends import AUTO, Backend, choose
 from bayesft.robustness.batches import form_of_tensors, to_device
 from bayesft.robustness.images import ImagePool
 from bayesft.robustness.score import Score, name_of
-from bayesft.robustness.sharing import gathered, share
+from bayesft.robustness.sharing import gathered, processes, share
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,10 @@ class Sampler:
             alike = list(group)
             chips = [Chip(self.seed, chip) for each in alike for chip in each.chips]
             sigmas = [each.sigmas for each in alike for _ in each.chips]
-            images = torch.cat([each.images for each in alike])
+            images = torch.cat([each.images for each in alike]) if at_once else None
             start = 0
             while start < len(chips):
-                first = self.pool.block(images[:1])[0] if at_once else next(batches)
+                first = next(batches) if images is None else self.pool.block(images[:1])[0]
                 # Nearly as many each time, so that mostly memory fits again.
                 left = len(chips) - start
                 size = -(-left // -(-left // self._backend.chunk(first)))
@@ -145,9 +145,9 @@ class Sampler:
                 # Not kept, or the next ones would come beside them.
                 yield self._backend(
                     chips[part],
-                    self.pool.block(images[part])
-                    if at_once
-                    else [first, *islice(batches, size - 1)],
+                    [first, *islice(batches, size - 1)]
+                    if images is None
+                    else self.pool.block(images[part]),
                     sigmas[part],
                 )
                 start = part.stop
@@ -169,4 +169,5 @@ class Sampler:
             return [Chip(self.seed, k) for k in range(size)], [batch] * size, [(0.0,)] * size
 
         given = self.model, self.weights, self.score
-        return choose(self._name, *given, probe=probe, draws=self._draws)
+        draws = self._draws and -(-self._draws // processes(distributed=self.distributed))
+        return choose(self._name, *given, probe=probe, draws=draws)

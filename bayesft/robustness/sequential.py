@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bayesft.robustness.statistics import tries, unseen
+from bayesft.robustness.statistics import mean_of, tries, unseen
 
 FOLDS = 8
 # Draws of a fold before it can stop.
@@ -46,7 +46,7 @@ class Spread(NamedTuple):
     @classmethod
     def of(cls, scores: Sequence[float]) -> "Spread":
         """Return it; there is at least one score."""
-        mean = math.fsum(scores) / len(scores)
+        mean = mean_of(scores)
         squares = math.fsum([(score - mean) ** 2 for score in scores])
         return cls(len(scores), mean, squares)
 

@@ -18,6 +18,11 @@ def check_shared(distributed: bool) -> None:
         )
 
 
+def processes(*, distributed: bool) -> int:
+    """Return over how many processes work is divided."""
+    return dist.get_world_size() if distributed else 1
+
+
 def share(first: int, *, distributed: bool) -> slice:
     """Return which pieces of work this process does of those from `first` on: all, or every n-th.
 

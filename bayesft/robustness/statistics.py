@@ -239,8 +239,15 @@ def _strata(scores: Array, strata: int) -> list[Array]:
 
 
 def _mean(scores: Array) -> float:
-    # A list's numbers are read in a third of the time.
-    return math.fsum(scores.tolist()) / len(scores)
+    return mean_of(scores.tolist())
+
+
+def mean_of(numbers: Sequence[float]) -> float:
+    """Return the mean; of numbers that all agree that number, to the bit."""
+    # Their sum over how many they are may be another, and then they would not seem to agree.
+    if min(numbers) == max(numbers):
+        return numbers[0]
+    return math.fsum(numbers) / len(numbers)
 
 
 def _squares(scores: Array) -> float:

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import torch
 
-from bayesft.drift.words import digest, keys_of, words, words_at
+from bayesft.drift.words import digest, hash_of, keys_of, words, words_at
 
 CPU = torch.device("cpu")
 STEP = 0x9E3779B97F4A7C15
@@ -20,6 +20,13 @@ def test_without_a_second_key_it_is_splitmix64():
     found = words(keys((STEP, 0)), 0, 3)
     expected = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
     assert found.numpy().view(np.uint64).tolist() == [expected]
+
+
+def test_names_have_the_words_that_they_have_always_had():
+    """The first eight bytes of SHA-256, the highest first."""
+    assert digest("abc")[0] == 0xBA7816BF8F01CFEA
+    assert digest("a", 1) == struct.unpack(">4Q", hash_of("a", 1))
+    assert keys(digest("abc")[:2]).numpy().view(np.uint64)[0].tolist() == list(digest("abc")[:2])
 
 
 def test_from_any_place():

@@ -3,12 +3,15 @@
 On a GPU: tests/robustness/test_gpu.py.
 """
 
+import contextlib
 import warnings
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call, grad, jvp, vmap
 
 from bayesft.drift import Chip, DriftingWeights, LogNormalDrift
 from bayesft.models import LeNet5
@@ -25,9 +28,12 @@ def calls(monkeypatch):
     """The shapes that a kernel is called with, in place of which is one for any device."""
     shapes = []
 
-    def kernel(input, *given):
+    def kernel(input, weight, *given):
+        # As a kernel does, which no tensor without memory has one for.
+        assert input.data_ptr()
+        assert not input.is_neg()
         shapes.append(tuple(input.shape))
-        return convolve_by_groups(input, *given)
+        return convolve_by_groups(input, weight, *given)
 
     monkeypatch.setattr(convolutions, "_kernel", lambda device: kernel)
     return shapes
@@ -87,24 +93,129 @@ def test_a_large_layer_is_left_to_pytorch(monkeypatch, calls):
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("shared", ["weight", "images"])
-def test_draws_may_share_what_they_convolve_and_lie_in_any_dimension(calls, shared):
-    conv, weight = nn.Conv2d(4, 6, 3, bias=False), torch.randn(6, 4, DRAWS, 3, 3)
-    images = torch.randn(IMAGES, 4, 9, DRAWS, 9)
-    if shared == "weight":
-        given, places = (weight[:, :, 0], images), (None, 3)
-    else:
-        given, places = (weight, images[:, :, :, 0]), (2, None)
+def test_draws_may_share_images_and_lie_in_any_dimension(calls):
+    weight, images = torch.randn(6, 4, DRAWS, 3, 3), torch.randn(IMAGES, 4, 9, 9)
 
     def one(weight, images):
-        return functional_call(conv, {"weight": weight}, (images,))
+        return torch.conv2d(images, stride=2, weight=weight)
 
-    with torch.no_grad():
-        expected = vmap(one, places)(*given)
-        with Convolutions():
-            found = vmap(one, places)(*given)
+    with torch.no_grad(), Convolutions():
+        found = vmap(one, (2, None))(weight, images)
+    expected = torch.stack([one(own, images) for own in weight.unbind(2)])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    assert calls[0][0] == DRAWS
+    assert calls == [(DRAWS, *images.shape)]
+
+
+def gradient(conv, images):
+    return grad(lambda weight: torch.conv2d(images, weight).square().sum())(conv.weight)
+
+
+def derivative(conv, images):
+    given = (conv.weight,), (torch.ones_like(conv.weight),)
+    return jvp(lambda weight: torch.conv2d(images, weight), *given)[1]
+
+
+def twice(conv, images):
+    return vmap(lambda each: conv(each[None]))(images)
+
+
+# PyTorch's own.
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+@pytest.mark.parametrize("use", [gradient, derivative, twice])
+def test_what_a_kernel_cannot_do_is_left_to_pytorch(calls, use):
+    """Differentiated it would say nothing of it, and give zeros."""
+    conv, images = nn.Conv2d(4, 6, 3, bias=False), torch.randn(IMAGES, 4, 9, 9)
+    weights = torch.randn(DRAWS, *conv.weight.shape)
+
+    def one(weight):
+        return use(SimpleNamespace(weight=weight), images)
+
+    if use is twice:
+
+        def one(weight):
+            return twice(lambda each: torch.conv2d(each, weight), images)
+
+    expected = torch.stack([one(weight) for weight in weights])
+    with Convolutions():
+        found = vmap(one)(weights)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+    assert expected.abs().max() > 0.1
+    assert not calls
+
+
+def test_weights_that_draws_share_are_left_to_pytorch(calls):
+    """It convolves all images at once with them."""
+    conv, images = nn.Conv2d(4, 6, 3), torch.randn(DRAWS, IMAGES, 4, 9, 9)
+    with torch.no_grad(), Convolutions():
+        found = vmap(conv)(images)
+        alone = conv(images[0])
+    torch.testing.assert_close(found[0], alone, rtol=1e-4, atol=1e-4)
+    assert not calls
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"padding": -1}, {"padding": (1, -1)}, {"dilation": 0}, {"stride": 0},
+        {"stride": (1, 1, 1)}, {"stride": ()}, {"padding": np.int64(1)}, {"groups": 2},
+        {"padding": "same"},
+    ],
+)  # fmt: skip
+def test_other_settings_are_pytorchs_to_refuse_or_to_read(calls, settings):
+    weight, images = torch.randn(DRAWS, 6, 4, 3, 3), torch.randn(IMAGES, 4, 9, 9)
+    told = []
+    for context in (torch.no_grad(), Convolutions()):
+        with context:
+            try:
+                told.append(vmap(lambda own: torch.conv2d(images, own, **settings))(weight).shape)
+            except Exception as error:
+                told.append((type(error), str(error)))
+    assert told[0] == told[1]
+    assert not calls
+
+
+@pytest.mark.parametrize("kernel", [(12, 1), (1, 12)])
+def test_long_kernels_are_left_to_pytorch(calls, kernel):
+    """Each width is compiled by itself."""
+    expected, found = both(nn.Conv2d(4, 6, kernel), (4, 14, 14))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert not calls
+
+
+@pytest.mark.parametrize(
+    "shapes", [((IMAGES, 0, 9, 9), (6, 0, 3, 3)), ((0, 4, 9, 9), (6, 4, 3, 3))]
+)
+def test_nothing_is_pytorchs_too(calls, shapes):
+    images, weight = torch.zeros(shapes[0]), torch.zeros(DRAWS, *shapes[1])
+    with Convolutions(), contextlib.suppress(RuntimeError):
+        vmap(lambda own: torch.conv2d(images, own))(weight)
+    assert not calls
+
+
+def test_a_bias_of_another_form_is_told_as_pytorch_tells_it(calls):
+    weight, images = torch.randn(DRAWS, 6, 4, 3, 3), torch.randn(IMAGES, 4, 9, 9)
+    for bias in (torch.ones(5), torch.ones(6).double()):
+        with Convolutions(), pytest.raises(RuntimeError):
+            vmap(lambda own, bias=bias: torch.conv2d(images, own, bias))(weight)
+    assert not calls
+
+
+def test_one_draw_is_what_pytorch_makes_of_it():
+    conv, images = nn.Conv2d(4, 6, 3, stride=2), torch.randn(IMAGES, 4, 9, 9)
+    given = images, conv.weight.data, conv.bias.data, [2, 2], [0, 0], [1, 1], [4, 4]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.ops.bayesft.convolve(*given), conv(images))
+
+
+def test_a_sign_that_memory_does_not_have_is_seen(calls):
+    weight = torch.randn(DRAWS, 6, 4, 3, 3)
+    images = torch._neg_view(torch.randn(IMAGES, 4, 9, 9))
+    with torch.no_grad(), Convolutions():
+        found = vmap(lambda own: torch.conv2d(images, own))(weight)
+    torch.testing.assert_close(
+        found[0], torch.conv2d(images.clone(), weight[0]), rtol=1e-4, atol=1e-4
+    )
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(

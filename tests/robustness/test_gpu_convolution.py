@@ -28,7 +28,7 @@ for images, channels, extent, outputs, kernel, stride, padding, dilation, biased
     # Rows of weights are wider than a layer, and need not begin where one does.
     row = torch.randn(DRAWS, 3 + outputs * channels * kernel[0] * kernel[1])
     weight = row[:, 3:].view(DRAWS, outputs, channels, *kernel)
-    bias = torch.randn(DRAWS, outputs) if biased else None
+    bias = torch.randn(DRAWS, outputs, 2)[..., 0] if biased else None
     batches = torch.randn(DRAWS, images, channels, *extent)
     swapped = batches.transpose(2, 4).contiguous().transpose(2, 4)
     same = batches[:1].expand(DRAWS, *batches.shape[1:])
@@ -63,9 +63,9 @@ COMPILED = """
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from bayesft.robustness.backends.gpu_convolution import _convolve
+from bayesft.robustness.backends.gpu_convolution import _block_of_places
 
-names = list(_convolve.arg_names)
+names = list(_block_of_places.arg_names)
 for capability in (75, 90):
     for size, integer in ((1, "i32"), (5, "i64")):
         types = dict.fromkeys(names, integer)
@@ -73,7 +73,7 @@ for capability in (75, 90):
         known = {"high": size, "wide": size, "biased": size > 1, "block": 512, "several": 16}
         types |= dict.fromkeys(known, "constexpr")
         constants = {(names.index(name),): value for name, value in known.items()}
-        source = ASTSource(fn=_convolve, signature=types, constexprs=constants)
+        source = ASTSource(fn=_block_of_places, signature=types, constexprs=constants)
         compile(source, target=GPUTarget("cuda", capability, 32))
 print("compiled")
 """

@@ -9,6 +9,7 @@ from scipy.stats import quantile_test
 from bayesft.errors import SettingError
 from bayesft.robustness import Curve, CurvePoint, paired_difference
 from bayesft.robustness import statistics as stats
+from bayesft.robustness.sequential import Spread
 from bayesft.robustness.statistics import as_array
 
 
@@ -51,6 +52,26 @@ def test_one_stratum_is_the_textbook():
     assert stats.std(scores[0]) == pytest.approx(scores[0].std(ddof=1))
     assert stats.mean(scores[0]) == pytest.approx(scores[0].mean())
     assert stats.covariances(scores) == pytest.approx(np.cov(scores) / 50)
+
+
+@pytest.mark.parametrize("strata", [1, 3])
+def test_the_error_of_a_mean_is_that_of_a_combination_of_one(strata):
+    """Of strata that have other numbers of scores too."""
+    scores = np.random.default_rng(0).random(20)
+    scores[[0, 3, 6, 9, 13]] = np.nan
+    expected = stats.combined_stderr(scores[None], [1.0], strata)
+    assert stats.stderr(scores, strata) == pytest.approx(expected, rel=1e-12)
+    assert math.isnan(stats.stderr(np.array([0.4]), 1))
+
+
+@pytest.mark.parametrize("count", [3, 7, 30, 88])
+def test_scores_that_agree_have_no_spread_whatever_they_are(count):
+    """Their sum over how many they are may be another number in the last bit."""
+    for score in (k / 30 for k in range(31)):
+        scores = np.full(count, score)
+        assert stats.mean(scores) == score
+        assert stats.std(scores) == stats.stderr(scores) == 0
+        assert Spread.of([score] * count) == (count, score, 0)
 
 
 def test_a_single_draw_has_no_error():

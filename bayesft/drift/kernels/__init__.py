@@ -97,15 +97,16 @@ def _gpu_multiplier(device: str) -> Callable[..., None] | None:
             products.multiply(out, weight, [table] * len(runs), keys, runs, 0)
         return products.multiply
 
-    return compiled(load, device)
+    return compiled(load, device, otherwise="chips are the same, but take longer")
 
 
-def compiled(load: Callable[[], Kernel], device: str) -> Kernel | None:
+def compiled(load: Callable[[], Kernel], device: str, *, otherwise: str) -> Kernel | None:
     """Return a kernel of Triton's; None without Triton, and with a warning if it cannot compile.
 
     Args:
         load: imports it and calls it once, so that it is compiled; Triton keeps it on the disk.
         device: of the kernel.
+        otherwise: what it is to be without it.
     """
     # PyTorch brings it along where there is one.
     if importlib.util.find_spec("triton") is None:
@@ -117,7 +118,7 @@ def compiled(load: Callable[[], Kernel], device: str) -> Kernel | None:
     except Exception as error:
         warnings.warn(
             f"Triton could not compile a kernel for {device} ({type(error).__name__}: {error}): "
-            "chips are the same, but take longer.",
+            f"{otherwise}.",
             stacklevel=3,
         )
         return None

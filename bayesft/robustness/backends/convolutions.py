@@ -12,16 +12,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType, is_batchedtensor
+from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from torch.overrides import TorchFunctionMode
 
 from bayesft.drift.kernels import compiled
 
 # Of a draw, products that are summed. With more the group by itself keeps a GPU busy.
 _PRODUCTS = 1 << 27
+# Rows and columns of a kernel. Each width is compiled by itself, and written out.
+_EXTENT = 11
 
 
 class Convolutions(TorchFunctionMode):
-    """A context in which small 2-d convolutions are computed for many draws at once."""
+    """A context in which `vmap` computes small 2-d convolutions by that kernel."""
 
     def __torch_function__(
         self,
@@ -47,39 +51,60 @@ def _convolved(
     groups: int = 1,
 ) -> Tensor | None:
     """Return what `torch.conv2d` does, or None if that is to do it."""
-    if isinstance(padding, str) or groups != 1 or torch.is_autocast_enabled(input.device.type):
+    if not _is_of_many_draws(weight) or torch.is_autocast_enabled(input.device.type):
         return None
-    # That it is a mistake is not for us to say.
+    steps = [_pair(each) for each in (stride, padding, dilation)]
+    # That something is a mistake is not for us to say.
+    if None in steps or groups != 1 or min(*steps[0], *steps[2]) < 1 or min(steps[1]) < 0:
+        return None
     if input.ndim != 4 or weight.ndim != 4 or input.shape[1] != weight.shape[1]:
+        return None
+    if not (input.numel() and weight.numel()) or max(weight.shape[2:]) > _EXTENT:
         return None
     given = [input, weight] if bias is None else [input, weight, bias]
     if {(each.dtype, each.device) for each in given} != {(torch.float32, input.device)}:
         return None
     if bias is not None and bias.shape != weight.shape[:1]:
         return None
-    steps = [_pair(each) for each in (stride, padding, dilation)]
     size = [
         (extent + 2 * beside - apart * (kernel - 1) - 1) // step + 1
         for extent, kernel, step, beside, apart in zip(
             input.shape[2:], weight.shape[2:], *steps, strict=True
         )
     ]
-    if min(size) < 1 or len(input) * size[0] * size[1] * weight.numel() > _PRODUCTS:
+    if min(size) < 1 or input.shape[0] * size[0] * size[1] * weight.numel() > _PRODUCTS:
         return None
     if _kernel(str(input.device)) is None:
         return None
     return torch.ops.bayesft.convolve(input, weight, bias, *steps, size)
 
 
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    first, *others = value
-    return first, others[0] if others else first
+def _is_of_many_draws(weight: Tensor) -> bool:
+    """Tell whether a weight is another for each draw of one `vmap`, and nothing else is done to it.
+
+    Of weights that all draws share PyTorch makes one convolution of all their images. What
+    differentiates, or traces, does not know the kernel.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    transforms = retrieve_all_functorch_interpreters()
+    if [each.key() for each in transforms] != [TransformType.Vmap]:
+        return False
+    return is_batchedtensor(weight)
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    """Return rows' and columns' number, None unless PyTorch would read it as these."""
+    numbers = [value] if isinstance(value, int) else value
+    if not isinstance(numbers, (tuple, list)) or len(numbers) not in (1, 2):
+        return None
+    if not all(isinstance(each, int) for each in numbers):
+        return None
+    return numbers[0], numbers[-1]
 
 
 @torch.library.custom_op("bayesft::convolve", mutates_args=())
-def _convolve(
+def _of_one_draw(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -89,8 +114,7 @@ def _convolve(
     size: list[int],
 ) -> Tensor:
     """Return what `torch.conv2d` does; see `gpu_convolution.convolve`."""
-    parts = [None if each is None else each[None] for each in (input, weight, bias)]
-    return _kernel(str(input.device))(*parts, stride, padding, dilation, size)[0]
+    return torch.conv2d(input, weight, bias, stride, padding, dilation)
 
 
 @torch.library.register_vmap("bayesft::convolve")
@@ -104,6 +128,8 @@ def _of_draws(info: Any, places: tuple[int | None, ...], *given: Any) -> tuple[T
 
 
 def _with_draws(tensor: Tensor, place: int | None, draws: int) -> Tensor:
+    # Whose numbers lie in memory with another sign.
+    tensor = tensor.resolve_neg()
     return tensor.expand(draws, *tensor.shape) if place is None else tensor.movedim(place, 0)
 
 
@@ -118,4 +144,6 @@ def _kernel(device: str) -> Callable[..., Tensor] | None:
         convolve(one, one, one[0, 0, 0], (1, 1), (0, 0), (1, 1), (1, 1))
         return convolve
 
-    return compiled(load, device) if torch.device(device).type == "cuda" else None
+    if torch.device(device).type != "cuda":
+        return None
+    return compiled(load, device, otherwise="a small network's many draws take longer")

@@ -34,6 +34,7 @@ def convolve(
     Returns:
         contiguous, shape `(D, images, outputs, *size)`.
     """
+    input, weight = _near(input), _near(weight)
     draws, images, channels, *extent = input.shape
     outputs, kernel = weight.shape[1], weight.shape[3:]
     out = input.new_empty(draws, images, outputs, *size)
@@ -46,7 +47,7 @@ def convolve(
     # Nobody reads it where there is none.
     offsets = weight if bias is None else bias
     with torch.cuda.device_of(input):
-        _convolve[(draws * blocks * places,)](
+        _block_of_places[(draws * blocks * places,)](
             out, input, weight, offsets,
             *input.stride(), *weight.stride(), *offsets.stride()[:2],
             images, channels, outputs, *extent, *size,
@@ -55,6 +56,15 @@ def convolve(
             block=block, several=several, enable_fp_fusion=True,
         )  # fmt: skip
     return out
+
+
+def _near(tensor: Tensor) -> Tensor:
+    """Return a tensor within whose draws and images 32 bits are enough to tell a place."""
+    reach = sum(
+        (length - 1) * stride
+        for length, stride in zip(tensor.shape[2:], tensor.stride()[2:], strict=True)
+    )
+    return tensor if reach < 1 << 31 else tensor.contiguous()
 
 
 # Triton would compile anew for each of them that is one, or that 16 divides.
@@ -68,7 +78,7 @@ _NUMBERS = (
 
 
 @triton.jit(do_not_specialize=_NUMBERS)
-def _convolve(
+def _block_of_places(
     out, input, weight, bias,
     input_draw, input_image, input_channel, input_row, input_column,
     weight_draw, weight_output, weight_channel, weight_row, weight_column,

@@ -46,14 +46,15 @@ def time_backend(
         backend: to be timed.
         probe: gives what to call it with.
         device: that it is waited for on.
-        draws: more are not in a call.
-        least: seconds; None is returned of a backend that takes more for each draw in any case.
+        draws: that an evaluation has.
+        least: seconds; None is returned of a backend that takes more for each of these draws,
+            whatever a draw beside others takes.
     """
-    most = min(draws, backend.chunk(probe(1)[1][0]))
+    most = backend.chunk(probe(1)[1][0])
     if most <= _FEW:
         return Taken(0.0, _seconds(backend, probe(most), device) / most, most)
     few = _seconds(backend, probe(_FEW), device)
-    if few > most * least:
+    if few > min(draws, most) * least:
         return None
     many = min(_MANY, most)
     each = (_seconds(backend, probe(many), device) - few) / (many - _FEW)

@@ -11,7 +11,7 @@ import torch
 
 from bayesft.drift.kernels.gpu import source
 from bayesft.drift.noise import fill_codes
-from bayesft.drift.words import hashed, keys_of
+from bayesft.drift.words import hash_of, keys_of
 
 CHIPS = [(0, 0), (0, 7), (3, 1 << 62)]
 COUNT, START = 100_003, 4 * 1_234_567
@@ -35,7 +35,7 @@ def test_the_kernels_source_makes_the_same_codes(tmp_path):
     subprocess.run(["c++", "-O1", "-o", "codes", "codes.cpp"], cwd=tmp_path, check=True)
     expected = torch.empty(len(CHIPS), COUNT, dtype=torch.int32)
     fill_codes(expected, CHIPS, start=START)
-    keys = keys_of([hashed(*chip, "weights") for chip in CHIPS], torch.device("cpu"))
+    keys = keys_of([hash_of(*chip, "weights") for chip in CHIPS], torch.device("cpu"))
     for row, key in zip(expected, keys.tolist(), strict=True):
         ran = subprocess.run(
             [tmp_path / "codes", *map(str, key)], capture_output=True, text=True, check=True
