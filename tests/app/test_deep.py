@@ -37,6 +37,7 @@ def test_a_search_over_the_stages_of_a_deep_network(tmp_path, monkeypatch):
     assert (tmp_path / "s" / "curves.png").exists()
 
 
+@pytest.mark.slow
 def test_torchvisions_resnet_meets_the_digits(tmp_path):
     overrides = ["model=torchvision", "model.name=resnet18"]
     images = ["data=digits", "data.image_size=32", "data.channels=3"]

@@ -18,13 +18,15 @@ from tests.helpers.processes import interruptible
             ["train.py", "hydra.run.dir="],
             "kept; go on with the same command and hydra.run.dir={} resume=true",
         ),
-        (
+        pytest.param(
             ["train.py", "-m", "seed=0,1", "hydra.sweep.dir="],
             "kept; go on with the same command and hydra.sweep.dir={} resume=true",
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             ["train.py", "-m", "seed=0,1", "resume=true", "hydra.sweep.dir="],
             "kept; go on with the same command and hydra.sweep.dir={}\n",
+            marks=pytest.mark.slow,
         ),
         (
             ["search.py", "-m", "hydra/sweeper=bayesft", "hydra.sweep.dir="],

@@ -48,6 +48,7 @@ def test_a_failed_trial_is_not_predicted():
     assert len(insight.calibration.predicted) == 10
 
 
+@pytest.mark.slow
 def test_pure_noise_is_not_read():
     """The noise is larger than its stated error, so that the fit has to learn it."""
     read = 0

@@ -41,6 +41,7 @@ def searched(seed, *, changing, count=20):
     return optimizer
 
 
+@pytest.mark.slow
 def test_what_all_points_share_is_not_taken_for_a_points_own():
     """Without the progress the last trial looks like the best one, whatever its point."""
     aware, ignorant = (

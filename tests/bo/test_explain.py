@@ -129,6 +129,7 @@ def test_numerics_that_break_down_are_one_clear_error(monkeypatch):
         optimizer.insight()
 
 
+@pytest.mark.slow
 def test_looking_changes_nothing_that_is_asked():
     asked = []
     for look in (False, True):

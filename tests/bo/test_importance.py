@@ -30,6 +30,7 @@ def test_a_sum_is_shared_as_its_variances_are():
     assert shares["x2"][2] < 0.02
 
 
+@pytest.mark.slow
 def test_it_is_the_same_whatever_the_values_are_measured_in():
     """And the error of an effect is in their units, whose squares are no floats."""
     unit = 2.0**600

@@ -103,7 +103,7 @@ def test_the_corner_that_is_best_does_not_end_what_can_be_expected(width):
         finished(optimizer, params, sum(params.values()))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_under_a_limit_climbs_begin_at_trials_that_keep_to_it(seed):
     """Where what is better lies beyond the limit, climbs from there end beyond it."""
     limit = Constraint("inside", ">=", 0.0)

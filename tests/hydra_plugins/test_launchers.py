@@ -53,6 +53,7 @@ def test_submitit_runs_a_batch_and_every_result_is_told(submitit, tmp_path):
     assert results(tmp_path / "s")["num_trials"] == 4
 
 
+@pytest.mark.slow
 def test_a_killed_job_of_submitit_takes_no_finished_trial_with_it(submitit, tmp_path):
     submitit += ["x=0.1,0.9", "dies=0.9", "hydra.sweeper.n_trials=2"]
     run = ended([*submitit, "hydra.sweeper.max_failure_rate=1"])
@@ -90,6 +91,7 @@ def test_ray_runs_a_batch_at_once_and_every_result_is_told(ray, tmp_path):
         assert (tmp_path / "s" / event["folder"] / "outcome.json").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_of_ray_takes_no_finished_trial_with_it(ray, tmp_path):
     """The launcher then gives nothing back, of its batch's finished jobs neither."""
     ray += ["x=0.1,0.9", "dies=0.9", "together=2", "hydra.sweeper.n_trials=2"]

@@ -255,7 +255,9 @@ def test_job_folders_may_be_named_after_their_overrides(tmp_path):
     assert (tmp_path / "s" / folder / "outcome.json").exists()
 
 
-@pytest.mark.parametrize(("n_trials", "first"), [(5, 2), (17, 5)])
+@pytest.mark.parametrize(
+    ("n_trials", "first"), [(5, 2), pytest.param(17, 5, marks=pytest.mark.slow)]
+)
 def test_short_searches_ask_the_gaussian_process_too(tmp_path, n_trials, first):
     """What they ask differs from a search of Sobol points alone from the first such trial on."""
     asked = []
@@ -268,6 +270,7 @@ def test_short_searches_ask_the_gaussian_process_too(tmp_path, n_trials, first):
     assert not same[first]
 
 
+@pytest.mark.slow
 def test_a_longer_run_asks_the_gaussian_process_from_the_same_trial_on(tmp_path):
     """So do processes that share a study: what it began with stands in the journal."""
     for folder, others in (("kept", []), ("said", ["hydra.sweeper.n_initial=5"])):

@@ -96,6 +96,17 @@ def test_few_draws_take_another_backend_than_many(kinds):
     assert kinds.many.calls == 2 * (1 + timing._TIMES)
 
 
+@pytest.mark.parametrize(("call", "timed"), [(700.0, 2), (800.0, 1)])
+def test_what_takes_more_for_all_draws_at_once_is_not_timed_further(
+    kinds, monkeypatch, call, timed
+):
+    """For 256 draws the other takes 768."""
+    monkeypatch.setattr(kinds.many, "chunk", lambda self, batch: 1000)
+    kinds.many.call = call
+    ask(MLP(image_size=12, hidden=(20,)))
+    assert kinds.many.calls == timed * (1 + timing._TIMES)
+
+
 def test_what_is_fastest_is_asked_once_for_a_network_and_a_form(kinds):
     model = MLP(image_size=12, hidden=(20,))
     assert ask(model) is kinds.many
