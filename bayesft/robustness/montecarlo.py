@@ -119,7 +119,7 @@ def evaluate(
             once, on a GPU of all sigmas), or `auto`: the first on a CPU (but the second for
             the accuracy of a small network of linear layers and others that remember
             nothing, if draws have at most 256 images), for so large a network and under
-            autocast, else the faster one.
+            autocast, else the faster one for so many draws.
         distributed: divide the draws over the processes of `torch.distributed`; each
             gets the whole curve, the same as one process's (but, where draws are scored
             together, for how logits are rounded).
