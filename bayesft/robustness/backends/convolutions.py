@@ -12,8 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import TransformType, is_batchedtensor
-from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from torch.overrides import TorchFunctionMode
 
 from bayesft.drift.kernels import compiled
@@ -87,6 +85,10 @@ def _is_of_many_draws(weight: Tensor) -> bool:
     """
     if torch.compiler.is_compiling():
         return False
+    # PyTorch promises none of them, and only a GPU asks.
+    from torch._C._functorch import TransformType, is_batchedtensor
+    from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
+
     transforms = retrieve_all_functorch_interpreters()
     if [each.key() for each in transforms] != [TransformType.Vmap]:
         return False
