@@ -1,10 +1,11 @@
-"""Small networks, images for them, and a score that is smooth."""
+"""Small networks, images for them, a score that is smooth, and a backend as on a GPU."""
 
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from bayesft.models import MLP, LeNet5
+from bayesft.robustness.backends import Vmapped
 
 
 def data(side: int = 12, n: int = 60) -> TensorDataset:
@@ -29,3 +30,11 @@ def confidence(model, batch):
     """A smooth score: close is close, where accuracy could jump at a tie."""
     images, labels = batch
     return model(images).softmax(1).gather(1, labels[:, None])[:, 0]
+
+
+class Mixing(Vmapped):
+    """Scores draws of all sigmas together, as on a GPU."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.mixes = True

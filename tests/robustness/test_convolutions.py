@@ -204,7 +204,7 @@ def test_one_draw_is_what_pytorch_makes_of_it():
     conv, images = nn.Conv2d(4, 6, 3, stride=2), torch.randn(IMAGES, 4, 9, 9)
     given = images, conv.weight.data, conv.bias.data, [2, 2], [0, 0], [1, 1], [4, 4]
     with torch.no_grad():
-        torch.testing.assert_close(torch.ops.bayesft.convolve(*given), conv(images))
+        torch.testing.assert_close(convolutions._convolve(*given), conv(images))
 
 
 def test_a_sign_that_memory_does_not_have_is_seen(calls):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 pytest.importorskip("triton")
 
@@ -93,3 +94,14 @@ def test_it_convolves_as_pytorch_does():
 
 def test_it_compiles_for_gpus(tmp_path):
     assert run(COMPILED, TRITON_CACHE_DIR=str(tmp_path)) == "compiled"
+
+
+@pytest.mark.parametrize(("stride", "near"), [(1 << 28, True), (1 << 30, False)])
+def test_what_32_bits_do_not_reach_is_brought_together(stride, near):
+    """From one channel to the third; draws and images are told by 64."""
+    from bayesft.robustness.backends.gpu_convolution import _near
+
+    given = torch.empty_strided((2, 2, 3, 4, 4), (1 << 40, 1 << 40, stride, 4, 1), device="meta")
+    found = _near(given)
+    assert (found is given) == near
+    assert found.is_contiguous() != near

@@ -10,17 +10,9 @@ from bayesft.robustness.batches import Block
 from bayesft.robustness.images import ImagePool
 from bayesft.robustness.pilot import Plan
 from bayesft.robustness.sampler import Requests, Sampler
-from tests.helpers.drifting import confidence, data, network
+from tests.helpers.drifting import Mixing, confidence, data, network
 
 DRIFT = LogNormalDrift()
-
-
-class Mixing(Vmapped):
-    """As on a GPU."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.mixes = True
 
 
 @pytest.mark.parametrize("mixes", [False, True])

@@ -12,8 +12,7 @@ from bayesft.robustness.images import ImagePool, draw_indices
 from bayesft.robustness.pilot import FIRST_CHIP
 from bayesft.robustness.sampler import Requests, Sampler
 from bayesft.robustness.sequential import FOLDS
-from tests.helpers.drifting import confidence, data, network
-from tests.robustness.test_mixing import Mixing
+from tests.helpers.drifting import Mixing, confidence, data, network
 
 DRIFT = LogNormalDrift()
 

@@ -22,6 +22,8 @@ from bayesft.robustness.score import Score, name_of
 _FEW = 2
 # What an evaluation has that stops by itself.
 _UNKNOWN = 256
+# Where nothing else serves, whatever it takes.
+_ALONE = {"in_place": Taken(call=0.0, draw=0.0, most=1)}
 
 # For each network what the backends take, by what it is scored on: a training asks each epoch.
 _KNOWN: MutableMapping[nn.Module, dict[Hashable, dict[str, Taken]]] = WeakKeyDictionary()
@@ -132,7 +134,7 @@ def _fastest(
         return backend
 
     def give_up() -> Backend:
-        known[form] = {"in_place": times.get("in_place", Taken(0.0, 0.0, 1))}
+        known[form] = _ALONE
         return InPlace(model, weights, score)
 
     return _UntilItFails(backend, give_up)
@@ -201,5 +203,5 @@ def _time_all(
                 raise
             continue
         times[name] = taken
-    # Where nothing else had the memory either.
-    return times or {"in_place": Taken(0.0, 0.0, 1)}
+    # None had the memory.
+    return times or _ALONE

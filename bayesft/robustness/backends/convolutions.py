@@ -74,7 +74,7 @@ def _convolved(
         return None
     if _kernel(str(input.device)) is None:
         return None
-    return torch.ops.bayesft.convolve(input, weight, bias, *steps, size)
+    return _convolve(input, weight, bias, *steps, size)
 
 
 def _is_of_many_draws(weight: Tensor) -> bool:
@@ -106,7 +106,7 @@ def _pair(value: Any) -> tuple[int, int] | None:
 
 
 @torch.library.custom_op("bayesft::convolve", mutates_args=())
-def _of_one_draw(
+def _convolve(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -119,7 +119,7 @@ def _of_one_draw(
     return torch.conv2d(input, weight, bias, stride, padding, dilation)
 
 
-@torch.library.register_vmap("bayesft::convolve")
+@_convolve.register_vmap
 def _of_draws(info: Any, places: tuple[int | None, ...], *given: Any) -> tuple[Tensor, int]:
     """Return it for many draws, of which each tensor has a dimension or is the same for all."""
     parts = [
