@@ -94,10 +94,11 @@ class DriftingWeights:
         self._coded_chips: list[Chip] = []
         # A row for what is shown to the network alone.
         self._shown: Tensor | None = None
-        # What each parameter looks at to see a row, by the row's address: a part of it, or
-        # memory of its own that its part is copied to. Made once: as many views for each draw
-        # would take a network of many modules as long as its forward pass.
-        self._views: dict[int, _Views] = {}
+        # Each row's parts, a parameter's each, by the rows' address. Made once: as many views
+        # for each draw would take a network of many modules as long as its forward pass.
+        self._views: dict[int, list[tuple[Tensor, ...]]] = {}
+        # What parameters look at, by their place, that cannot look at their part of a row.
+        self._copies: dict[int, Tensor] | None = None
         # Of a streamed network.
         self._seen: list[Tensor] = []
         # What the network looks at where it sees no row.
@@ -122,11 +123,16 @@ class DriftingWeights:
             rows = shown[None] if len(chips) == 1 else self._memory_of_rows(len(chips))
             for sigma in sigmas:
                 self._fill(rows, [(chip, sigma) for chip in chips])
-                for row in rows:
-                    if copied:
+                if copied:
+                    [parts] = self._views_of(shown[None])
+                    for row in rows:
                         shown.copy_(row)
-                    self._show(shown if copied else row)
-                    yield
+                        self._show(parts)
+                        yield
+                else:
+                    for parts in self._views_of(rows):
+                        self._show(parts)
+                        yield
 
     def rows(self, draws: Sequence[Draw]) -> Tensor:
         """Return the drifted weights of D draws, which the network need not have.
@@ -155,9 +161,9 @@ class DriftingWeights:
         codes = None if self.streamed else self._codes_of(chips)
         place, start = {chip: k for k, chip in enumerate(chips)}, 0
         if not (self._at_once or self._by_layers):
-            for row, (chip, sigma) in zip(rows, draws, strict=True):
+            for parts, (chip, sigma) in zip(self._by_row(rows), draws, strict=True):
                 made = None if codes is None else codes[place[chip]]
-                self._drift(self._parts(row), self._reader(chip, made), sigma)
+                self._drift(parts, self._reader(chip, made), sigma)
             return
         for sigma, group in groupby(draws, key=lambda draw: draw[1]):
             some = [place[chip] for chip, _ in group]
@@ -175,6 +181,10 @@ class DriftingWeights:
         parts = rows[:, : self.count].split(self._sizes, dim=1)
         for part, shape in zip(parts, self._shapes, strict=True):
             yield part.view(len(rows), *shape)
+
+    def _by_row(self, rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the parts of each row, one for each parameter."""
+        return zip(*(part.unbind() for part in self._by_parameter(rows)), strict=True)
 
     def stacked(self, rows: Tensor) -> dict[str, Tensor]:
         """Return rows of drifted weights by name, each of shape `(draws, *the parameter's)`."""
@@ -195,7 +205,7 @@ class DriftingWeights:
 
     def __exit__(self, *error: object) -> None:
         self._look_at(self._clean)
-        self._shown, self._views, self._seen = None, {}, []
+        self._shown, self._views, self._copies, self._seen = None, {}, None, []
         self._at_rest = self._clean
 
     @contextmanager
@@ -215,14 +225,28 @@ class DriftingWeights:
                 self._shown = torch.empty_like(self._row)
         return self._shown
 
-    def _show(self, row: Tensor) -> None:
-        """Let the network look at what a row has."""
-        address = row.data_ptr()
+    def _views_of(self, rows: Tensor) -> list[tuple[Tensor, ...]]:
+        address = rows.data_ptr()
         if address not in self._views:
             with torch.inference_mode(False), torch.no_grad():
-                self._views[address] = _Views(self._parts(row), self._clean)
+                self._views[address] = list(self._by_row(rows))
+        return self._views[address]
+
+    def _show(self, parts: Sequence[Tensor]) -> None:
+        """Let the network look at the parts of a row."""
+        if self._copies is None:
+            with torch.inference_mode(False), torch.no_grad():
+                self._copies = {
+                    place: torch.clone(clean)
+                    for place, (part, clean) in enumerate(zip(parts, self._clean, strict=True))
+                    # The memory format decides how a convolution is computed.
+                    if (part.dtype, part.stride()) != (clean.dtype, clean.stride())
+                }
+        seen = list(parts)
+        for place, own in self._copies.items():
+            seen[place] = own.copy_(parts[place])
         # A forward pass may have let them look elsewhere.
-        self._look_at(self._views[address].now())
+        self._look_at(seen)
 
     def _look_at(self, tensors: Sequence[Tensor]) -> None:
         for parameter, tensor in zip(self._parameters, tensors, strict=True):
@@ -233,13 +257,6 @@ class DriftingWeights:
     def _drift(self, outs: Sequence[Tensor], codes: Reader, sigma: float) -> None:
         with torch.inference_mode(False), torch.no_grad():
             drift_parameters(self._coded, outs, self._clean, codes, sigma)
-
-    def _parts(self, row: Tensor) -> list[Tensor]:
-        parts = row[: self.count].split(self._sizes)
-        return [
-            part if len(shape) == 1 else part.view(shape)
-            for part, shape in zip(parts, self._shapes, strict=True)
-        ]
 
     def _reader(self, chip: Chip, made: Tensor | None = None) -> Reader:
         return Reader(chip, self.count, self.device, made=made)
@@ -269,30 +286,6 @@ def _copies_rows(device: torch.device) -> bool:
     On a CPU a copy takes a small network longer; elsewhere nobody waits for it.
     """
     return device.type != "cpu"
-
-
-class _Views:
-    """What parameters look at to see the parts of a row.
-
-    Args:
-        parts: of the row.
-        clean: the parameters. One of another type than its part, or of another memory format,
-            which decides how a convolution is computed, has memory of its own.
-    """
-
-    def __init__(self, parts: Sequence[Tensor], clean: Sequence[Tensor]) -> None:
-        self._seen = list(parts)
-        self._copies: list[tuple[Tensor, Tensor]] = []
-        for place, (part, weight) in enumerate(zip(parts, clean, strict=True)):
-            if (part.dtype, part.stride()) != (weight.dtype, weight.stride()):
-                self._seen[place] = torch.clone(weight)
-                self._copies.append((self._seen[place], part))
-
-    def now(self) -> list[Tensor]:
-        """Return them, with what the row has now."""
-        for own, part in self._copies:
-            own.copy_(part)
-        return self._seen
 
 
 @contextmanager
