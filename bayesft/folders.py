@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,9 +44,15 @@ def override(setting: str, path: str | os.PathLike[str]) -> str:
     """Return the override that sets a path, quoted for Hydra's grammar where that is needed."""
     text = str(path)
     if not _PLAIN.fullmatch(text):
-        escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
+        # A backslash means itself, but for those before a quote, an interpolation or the end.
+        escaped = re.sub(r'(\\*)("|\$\{|\Z)', _escaped, text)
         text = f'"{escaped}"'
     return f"{setting}={text}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    backslashes, before = found.groups()
+    return 2 * backslashes + (f"\\{before}" if before else "")
 
 
 def typed(setting: str, path: str | os.PathLike[str]) -> str:
@@ -60,7 +67,8 @@ def at_once(path: Path) -> Iterator[Path]:
     A reader never sees half of it, and one that was killed leaves none. Whoever has to
     outlive a power cut syncs it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Of processes of two machines, or threads of one process, each has its own.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -152,14 +152,6 @@ class Drift(ABC):
         """
         return None
 
-    def into(self, out: Tensor, weight: Tensor, normal: Tensor, sigma: float) -> None:
-        """Write what calling the drift returns to `out`, of the weight's shape and type.
-
-        Override it where that can be done without new memory, which costs a small
-        network more than the arithmetic.
-        """
-        out.copy_(self(weight, normal, sigma))
-
     def parameters(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """Return the parameters of `model` that drift, by name, in the model's order.
 

@@ -51,13 +51,13 @@ class CodedDrift:
         """
         if sigma in self._checked:
             return
-        self._checked.add(sigma)
         try:
             # Nobody waits for a GPU there.
             self._check_on(torch.device("cpu"), sigma)
         except RuntimeError:
             # The drift may have tensors of its own where the weights are.
             self._check_on(self.device, sigma)
+        self._checked.add(sigma)
 
     def _check_on(self, device: torch.device, sigma: float) -> None:
         with torch.inference_mode(False), torch.no_grad():
@@ -156,8 +156,10 @@ class CodedDrift:
             weight = weight.expand(codes.shape)
             size = _BLOCK if self.device.type == "cpu" else _DEVICE_BLOCK
             rows = max(1, size // max(1, codes[0].numel())) if codes.ndim > 1 else size
-            for part in zip(*(each.split(rows) for each in (out, weight, codes)), strict=True):
-                self.drift.into(*part[:2], self.normals(part[2]), sigma)
+            for to, clean, own in zip(
+                *(each.split(rows) for each in (out, weight, codes)), strict=True
+            ):
+                to.copy_(self.drift(clean, self.normals(own), sigma))
         else:
             look_up(factors, codes, out)
             out.mul_(weight)

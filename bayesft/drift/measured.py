@@ -32,8 +32,8 @@ class MeasuredDrift(Drift):
 
     Q(p, g) is the quantile p of the errors of cells that were written to the part g of the
     largest conductance, :math:`(r - s) / \max s` for a cell that was written to s and read as
-    r. So at sigma 1 weights are as the cells were measured, however their errors are
-    distributed; at 2 errors are twice as large, at 0 there are none. How cells of about the
+    r; sign(0) is 1. So at sigma 1 weights are as the cells were measured, however their errors
+    are distributed; at 2 errors are twice as large, at 0 there are none. How cells of about the
     same conductance are taken together is in `cells.errors_of`. The largest conductance that
     was written stands for :math:`\max |W|` of each parameter W. Gradients take the errors as
     given.

@@ -88,7 +88,11 @@ class Alternating:
                 initial_trials(phases.trials, changing=True) if n_initial is None else n_initial
             ),
             seed=seed,
-            start=[self._point(dropout_vector(rates, sites)) for rates in start],
+            # As a search of many trainings has them: bounds that are set later move them.
+            start=[
+                self._point([min(max(r, low), high) for r in dropout_vector(rates, sites)])
+                for rates in start
+            ],
             changing=changing,
         )
         self.incumbent: Trial | None = None
@@ -185,11 +189,12 @@ class Alternating:
         if not kept or not self.undo_below:
             return None
         last = kept[-1].value
-        if value >= last - (1 - self.undo_below) * abs(last):
+        least = last - (1 - self.undo_below) * abs(last)
+        if value >= least:
             return None
         return (
-            f"measured {value:.4f}, less than {self.undo_below:g} times the {kept[-1].value:.4f} "
-            f"of trial {kept[-1].number}: the weights from before it came back"
+            f"measured {value:.4f}, less than {least:.4f}, as low as one may be after the "
+            f"{last:.4f} of trial {kept[-1].number}: the weights from before it came back"
         )
 
     def best(self) -> Trial | None:

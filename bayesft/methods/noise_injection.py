@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from bayesft.drift import Chip, Drift
+from bayesft.errors import SettingError
 from bayesft.methods.erm import ERM
 from bayesft.methods.settings import check_part
 from bayesft.tasks import Task
@@ -60,6 +61,12 @@ class NoiseInjection(ERM):
         self.drift = drift
         self.ramp = check_part("ramp", ramp, whole=True)
         self.mean_corrected = mean_corrected
+        if mean_corrected and not drift.gain(self.sigma) > 0:
+            raise SettingError(
+                f"`mean_corrected` divides by the drift's mean factor, which is "
+                f"{drift.gain(self.sigma):g} for {type(drift).__name__} at sigma {self.sigma:g}. "
+                "Set method.mean_corrected=false, or a smaller method.sigma."
+            )
         self.chip_seed = Chip(chip_seed, 0).seed
 
     @property

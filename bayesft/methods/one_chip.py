@@ -53,6 +53,7 @@ class OneChip(ERM, ABC):
         self.drift = drift
         self.sigma = drift.check(sigma)
         self.chip = Chip(chip_seed, chip_index)
+        self._drawn: tuple[torch.device, dict[str, Tensor]] | None = None
         self.plain = check_part("plain", plain)
         # Whether the network has its places on the chip: state, for a checkpoint to go on.
         self.register_buffer("assigned", torch.tensor(False))
@@ -114,7 +115,13 @@ class OneChip(ERM, ABC):
 
     def _normals(self) -> dict[str, Tensor]:
         """Return the chip's normals by weight, each matrix's where it is placed."""
-        normals = self.chip.normals(self.drift.parameters(self.model))
+        weights = self.drift.parameters(self.model)
+        device = next(iter(weights.values())).device
+        if self._drawn is None or self._drawn[0] != device:
+            # Each step asks for them, and to draw them takes half as long as the rest of it.
+            self._drawn = device, self.chip.normals(weights)
+        # A drift may write to what it is given.
+        normals = {name: each.clone() for name, each in self._drawn[1].items()}
         for number, name in enumerate(self._matrices):
             cells = self._placed(number, normals[name].flatten(1))
             normals[name] = cells.view_as(normals[name])

@@ -7,25 +7,24 @@ import torch
 from torch import Tensor, nn
 
 from bayesft.errors import SettingError, reason_of
+from bayesft.undisturbed import in_eval_mode, random_states_kept
 
 
 @contextlib.contextmanager
 def probing(model: nn.Module, image_shape: tuple[int, int, int]) -> Iterator[Tensor]:
     """Yield a batch of two black images to run `model` on, in eval mode.
 
-    The modes of its modules and the global random state are left as they were.
+    The network and the global random states are left as they were, but for what lazy modules
+    learn of the images.
 
     Raises:
         SettingError: what is done inside fails, because the network cannot take such images.
     """
     where = next(model.parameters(), torch.empty(0))
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
-        # Two, because a batch of one loses its axis in a network that squeezes.
-        batch = torch.zeros(2, *image_shape, dtype=where.dtype, device=where.device)
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            yield batch
+        with in_eval_mode(model), random_states_kept(where.device), torch.no_grad():
+            # Two, because a batch of one loses its axis in a network that squeezes.
+            yield torch.zeros(2, *image_shape, dtype=where.dtype, device=where.device)
     except SettingError:
         raise
     except Exception as error:
@@ -36,9 +35,6 @@ def probing(model: nn.Module, image_shape: tuple[int, int, int]) -> Iterator[Ten
             "networks from torchvision take data.channels=3, and data.image_size=224 fits all of "
             "them but inception_v3 (299)."
         ) from error
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def check_logits(

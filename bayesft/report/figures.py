@@ -19,8 +19,8 @@ def draw_curves(
 ) -> None:
     """Write a figure of the score against sigma.
 
-    Each curve has its mean, a band of 95 % confidence for it (1.96 standard
-    errors) and, thin and dashed, the 5 % quantile of the draws.
+    Each curve has its mean, the 95 % interval for it (`CurvePoint.interval`) and, thin and
+    dashed, the 5 % quantile: of the chips, where it is known what images add to a draw's score.
 
     Args:
         curves: by name, in the order of the legend.
@@ -37,13 +37,11 @@ def draw_curves(
     for (name, curve), colour in zip(curves.items(), _cycle(len(curves)), strict=True):
         sigmas = curve.sigmas
         means = [point.mean for point in curve.points]
-        margins = [1.96 * point.stderr for point in curve.points]
-        lower = [mean - margin for mean, margin in zip(means, margins, strict=True)]
-        upper = [mean + margin for mean, margin in zip(means, margins, strict=True)]
-        worst = [point.quantile05 for point in curve.points]
+        lower, upper = zip(*(point.interval() for point in curve.points), strict=True)
+        low = [point.quantile05 for point in curve.points]
         axes.fill_between(sigmas, lower, upper, color=colour, alpha=0.2, linewidth=0)
         axes.plot(sigmas, means, color=colour, marker="o", markersize=4, label=name)
-        axes.plot(sigmas, worst, color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.plot(sigmas, low, color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
     # Of a score of whole batches nobody can tell what their images add to it.
     known = all(p.noise >= 0 or p.sigma == 0 for curve in curves.values() for p in curve.points)
     label = f"what 95 % of {'chips' if known else 'draws'} reach"

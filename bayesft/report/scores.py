@@ -13,7 +13,8 @@ SCORES = "test_scores.json"
 
 def score_title(config: Mapping[str, Any]) -> str:
     """Return what tables and figures call the score of the task of a run's config."""
-    return (config.get("task") or {}).get("title", "accuracy")
+    task = config.get("task") or {}
+    return task.get("title") or task.get("name") or "accuracy"
 
 
 def score_name(config: Mapping[str, Any]) -> str:

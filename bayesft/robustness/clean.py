@@ -10,7 +10,7 @@ from torch import nn
 from bayesft.errors import SettingError
 from bayesft.robustness.batches import batch_length, to_device
 from bayesft.robustness.score import Score, accuracy
-from bayesft.robustness.undisturbed import in_eval_mode, seeded
+from bayesft.undisturbed import in_eval_mode, seeded
 
 
 def clean_score(
@@ -39,7 +39,7 @@ def clean_score(
         nonlocal total, images
         length = batch_length(batch)
         # A score for the whole batch counts for each of its images.
-        total += float(score(model, batch).double().mean()) * length
+        total += float(score(model, batch).cpu().double().mean()) * length
         images += length
 
     clean_visit(model, batches, see, prepare=prepare)

@@ -282,7 +282,7 @@ class Curve:
                 content.get("target_stderr"),
                 content.get("drift"),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreadable(path, error) from error
 
     def to_csv(self, path: str | Path) -> None:
@@ -313,7 +313,7 @@ class Curve:
             target = rows[0].get(_TARGET) if rows else None
             strata = points[0].strata if points else 1
             return cls(points, strata=strata, target_stderr=float(target) if target else None)
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise _unreadable(path, error) from error
 
 

@@ -23,7 +23,7 @@ from bayesft.robustness.sampler import Requests, Sampler
 from bayesft.robustness.score import Score, accuracy
 from bayesft.robustness.sequential import FOLDS
 from bayesft.robustness.sharing import check_shared
-from bayesft.robustness.undisturbed import in_eval_mode, seeded
+from bayesft.undisturbed import in_eval_mode, seeded
 
 DRAWS = 100
 IMAGES_PER_DRAW = 100

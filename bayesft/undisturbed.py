@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import is_lazy
 
 # There are no larger ones.
 _SEEDS = 1 << 63
@@ -54,8 +55,8 @@ class _Kept:
                 self._buffers += [
                     (module, name, buffer, buffer.clone(), buffer._version)
                     for name, buffer in module.named_buffers(recurse=False)
-                    # Of inference alone: nobody may write it here.
-                    if not buffer.is_inference()
+                    # Of inference alone: nobody may write it here. Lazy: there is none yet.
+                    if not (is_lazy(buffer) or buffer.is_inference())
                 ]
             if module._forward_pre_hooks:
                 tensors = {k: v for k, v in vars(module).items() if isinstance(v, Tensor)}
@@ -72,20 +73,26 @@ class _Kept:
 
 
 @contextmanager
-def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed the global random states, PyTorch's, NumPy's and Python's, and leave them as found."""
-    on_gpu = device.type == "cuda"
+def random_states_kept(device: torch.device) -> Iterator[None]:
+    """Leave the global random states as found: PyTorch's, NumPy's and Python's."""
     states = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(devices=[device] if on_gpu else []):
-            # Not torch.manual_seed, which would seed every other GPU as well.
-            torch.default_generator.manual_seed(seed % _SEEDS)
-            if on_gpu:
-                with torch.cuda.device(device):
-                    torch.cuda.manual_seed(seed % _SEEDS)
-            random.seed(seed)
-            np.random.seed(seed % _NUMPY_SEEDS)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed the global random states, and leave them as found."""
+    with random_states_kept(device):
+        # Not torch.manual_seed, which would seed every other GPU as well.
+        torch.default_generator.manual_seed(seed % _SEEDS)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed % _SEEDS)
+        random.seed(seed)
+        np.random.seed(seed % _NUMPY_SEEDS)
+        yield
