@@ -1,5 +1,6 @@
 """Error-correcting output codes: FTNA."""
 
+import logging
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from bayesft.methods.codebook import arranged, codebook
 from bayesft.methods.erm import ERM
 from bayesft.methods.settings import check_part, epochs_of
 from bayesft.tasks import Classification, Task
+
+log = logging.getLogger(__name__)
 
 
 class FTNA(ERM):
@@ -25,7 +28,8 @@ class FTNA(ERM):
     :math:`\sum_i |p_i - c_i|`.
 
     In the first phase it is `ERM`, from the same initial weights. The codewords are
-    part of the state, so that a checkpoint goes on in its phase.
+    part of the state, so that a checkpoint goes on in its phase. One of the first phase
+    answers by its logits, also where it was the best of the training; a test says so.
 
     Source: Liu et al., "A Fault-Tolerant Neural Network Architecture", DAC 2019. Deviations:
     the l units are beside the logits from the beginning, and trained from the second phase
@@ -45,6 +49,7 @@ class FTNA(ERM):
     """
 
     codewords: Tensor
+    ordered: Tensor
     coded: Tensor
 
     def __init__(
@@ -68,7 +73,11 @@ class FTNA(ERM):
         words = torch.from_numpy(codebook(num_classes, length, distance))
         _widen(_last_linear(model, num_classes), words.shape[1])
         self.register_buffer("codewords", words)
+        # Whether the codewords are by the confusion, and whether the bits answer. A checkpoint that
+        # is written between the two is of a network whose bits nobody has trained.
+        self.register_buffer("ordered", torch.tensor(False))
         self.register_buffer("coded", torch.tensor(False))
+        self.register_load_state_dict_pre_hook(_of_earlier_versions)
         self.confusion = MulticlassConfusionMatrix(num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -100,12 +109,16 @@ class FTNA(ERM):
     def on_train_start(self) -> None:
         if epochs_of(self.plain, self.trainer) == 0:
             # No confusion is known, and the codewords stay in their own order.
-            self.coded.fill_(True)
+            self.ordered.fill_(True)
         elif not self.coded and not self.trainer.enable_validation:
             raise SettingError(
                 "FTNA orders its codewords by the confusion of validation images, and this "
                 "training has no validation. Set trainer.limit_val_batches=1.0, or method.plain=0."
             )
+
+    def on_train_epoch_start(self) -> None:
+        if self.ordered:
+            self.coded.fill_(True)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
@@ -120,8 +133,21 @@ class FTNA(ERM):
             counts = self.confusion.compute().double().cpu().numpy()
             words = arranged(self.codewords.cpu().numpy(), counts)
             self.codewords.copy_(torch.from_numpy(words))
-            self.coded.fill_(True)
+            self.ordered.fill_(True)
         self.confusion.reset()
+
+    def on_test_start(self) -> None:
+        if not self.coded:
+            log.warning(
+                "The weights that are tested are of FTNA's first phase, plain training: no "
+                "epoch with codewords was better. Train longer, or set a smaller method.plain."
+            )
+
+
+def _of_earlier_versions(module: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    """Give a state of when codewords were ordered and used at once what it lacks."""
+    if f"{prefix}coded" in state:
+        state.setdefault(f"{prefix}ordered", state[f"{prefix}coded"])
 
 
 def _last_linear(model: nn.Module, num_classes: int) -> nn.Linear:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from bayesft.drift import LogNormalDrift
 from bayesft.errors import SettingError
@@ -82,10 +83,38 @@ def test_the_first_phase_is_plain_training(tmp_path):
 
         module.on_train_epoch_end = stop
         run.fit(module, digits())
-    assert coded.coded
+    assert coded.ordered
+    assert not coded.coded
     for name, value in erm.model.state_dict().items():
         torch.testing.assert_close(coded.model.state_dict()[name][: len(value)], value)
     assert torch.equal(coded.model.layers[-1][0].weight[10:], code)
+
+
+def test_a_checkpoint_of_the_last_plain_epoch_answers_by_its_logits(tmp_path, caplog):
+    """As it did when it was scored, and not by bits that nobody has trained."""
+    kept = ModelCheckpoint(tmp_path, monitor="val/acc", mode="max")
+    module = ftna(plain=0.5)
+    run = trainer(tmp_path, kept, max_epochs=6, enable_checkpointing=True)
+    # So that no later epoch is as good.
+    module.on_train_epoch_end = lambda: setattr(run, "should_stop", module.current_epoch == 3)
+    run.fit(module, digits())
+    saved = torch.load(kept.best_model_path, weights_only=True)
+    assert saved["epoch"] == 2
+    again = ftna(plain=0.5)
+    again.load_state_dict(saved["state_dict"])
+    [found] = trainer(tmp_path).validate(again, digits(), verbose=False)
+    assert found["val/acc"] == pytest.approx(float(kept.best_model_score))
+    trainer(tmp_path).test(again, digits(), verbose=False)
+    assert "first phase" in caplog.text
+
+
+def test_a_state_of_earlier_versions_is_taken():
+    state = ftna().state_dict()
+    state["coded"].fill_(True)
+    del state["ordered"]
+    module = ftna()
+    module.load_state_dict(state)
+    assert module.ordered
 
 
 def test_a_training_without_validation_cannot_order_its_codewords(tmp_path):
