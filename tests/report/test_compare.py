@@ -123,6 +123,9 @@ def test_a_leader_beyond_chance():
 def test_a_leader_is_compared_with_who_is_close_to_it_too():
     said = leader_sentence(comparison(sam=0.05, bayesft=0.2, awp=0.198))
     assert said.endswith(" It is not shown to be ahead of awp.")
+    # Beyond three intervals together, of its rivals, but not beyond six, of all pairs.
+    said = leader_sentence(comparison(sam=0.05, bayesft=0.2, awp=0.185))
+    assert said.endswith(" It is not shown to be ahead of awp.")
     assert leader_sentence(comparison(bayesft=0.2)).endswith("for it alone).")
     alone = comparison(bayesft=0.2, sam=0.1)
     alone.curves["sam"] = {9: curve(0.6)}

@@ -60,15 +60,18 @@ def leader_sentence(comparison: Comparison) -> str:
 def _of_rivals(comparison: Comparison) -> str:
     """Return which of the others the leader is not shown to be ahead of, if there are others.
 
-    By as many intervals together as it has rivals, the baseline one of them: it leads them all.
+    By as many intervals together as there are pairs of contenders: which of them leads was seen
+    in the same scores. With one for each rival a lead over some equal is found in 8 to 10 % of
+    comparisons of ten.
     """
+    every = len(comparison.contenders)
     best, baseline = comparison.best, comparison.baseline
     others = [name for name in comparison.contenders if name not in (best, baseline)]
     leads = {name: comparison.lead(best, name) for name in others}
     close = [
         name
         for name, lead in leads.items()
-        if lead is None or not lead.interval(len(others) + 1)[0] > 0
+        if lead is None or not lead.interval(every * (every - 1) // 2)[0] > 0
     ]
     if close:
         return f" It is not shown to be ahead of {', '.join(close)}."
