@@ -39,10 +39,12 @@ class Errors:
         quantiles: float32, shape `(ROWS + 1, STEPS + 1)`: a row for each of evenly spaced
             conductances from 0 to 1, in it the quantiles at evenly spaced normals.
         slope: of the line through nothing that is nearest to all errors over what was written.
+        slope_in_pairs: the same of these errors less the mean error of the smallest conductance.
     """
 
     quantiles: Tensor
     slope: float
+    slope_in_pairs: float
 
 
 def errors_of(written: Sequence[float] | Tensor, read: Sequence[float] | Tensor) -> Errors:
@@ -80,14 +82,17 @@ def errors_of(written: Sequence[float] | Tensor, read: Sequence[float] | Tensor)
     rows, levels = np.linspace(0, 1, ROWS + 1), [parts[group].mean() for group in groups]
     quantiles = np.stack([_quantiles(errors[group]) for group in groups])
     table = np.stack([np.interp(rows, levels, column) for column in quantiles.T], axis=1)
-    slope = float((parts * errors).sum() / (parts**2).sum())
+    idle = errors[groups[0]].mean()
+    slope, in_pairs = (
+        float((parts * (errors - mean)).sum() / (parts**2).sum()) for mean in (0.0, idle)
+    )
     kept = torch.from_numpy(table).float()
     if not (kept.isfinite().all() and np.isfinite(slope)):
         raise SettingError(
             "Expected errors that are numbers, as parts of the largest conductance, but they are "
             f"up to {np.abs(errors).max():g} times it. Are both columns in one unit?"
         )
-    return Errors(kept, slope)
+    return Errors(kept, slope, in_pairs)
 
 
 def path_of(file: str | os.PathLike[str]) -> Path:

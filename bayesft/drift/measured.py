@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bayesft.drift.base import Drift, check_sigma
 from bayesft.drift.cells import FARTHEST, ROWS, STEPS, cells_in, errors_of, path_of, sha256_of
+from bayesft.drift.several import several
 from bayesft.errors import SettingError
 
 # Weights that are computed at once: a layer takes many times its own memory.
@@ -28,15 +29,18 @@ class MeasuredDrift(Drift):
     r"""Every weight has an error that a measured cell of its size had.
 
     .. math::
-        w' = w + \operatorname{sign}(w) \, \sigma \max |W| \, Q(\Phi(z), |w| / \max |W|)
+        w' = w + \operatorname{sign}(w) \, \sigma \max |W| \,
+             \bigl( Q(\Phi(z), |w| / \max |W|) - Q(\Phi(z_2), 0) \bigr)
 
     Q(p, g) is the quantile p of the errors of cells that were written to the part g of the
     largest conductance, :math:`(r - s) / \max s` for a cell that was written to s and read as
     r; sign(0) is 1. So at sigma 1 weights are as the cells were measured, however their errors
-    are distributed; at 2 errors are twice as large, at 0 there are none. How cells of about the
-    same conductance are taken together is in `cells.errors_of`. The largest conductance that
-    was written stands for :math:`\max |W|` of each parameter W. Gradients take the errors as
-    given.
+    are distributed; at 2 errors are twice as large, at 0 there are none. The last term is of
+    `pairs` alone: a weight is the difference of two cells then, one of which was written to 0,
+    and errs by the errors of both; :math:`z_2` is a second normal, see `several`. How cells of
+    about the same conductance are taken together is in `cells.errors_of`. The largest
+    conductance that was written stands for :math:`\max |W|` of each parameter W. Gradients take
+    the errors as given.
 
     Example:
         >>> drift = MeasuredDrift([0.0] * 20 + [4.0] * 20, [0.0] * 20 + [3.0] * 20)
@@ -47,10 +51,12 @@ class MeasuredDrift(Drift):
         written: what was written to n cells, at least 20, in any unit; negative values are
             the weights of pairs of cells.
         read: what was read from the same cells, in that unit.
+        pairs: whether a weight is held by two cells of these, one for either sign. If not, it errs
+            as one of them: also where these are differences already.
         target: see `Drift`.
 
     Raises:
-        SettingError: these are no such numbers.
+        SettingError: these are no such numbers, or no cells of pairs.
     """
 
     vectorised = True
@@ -60,26 +66,41 @@ class MeasuredDrift(Drift):
         written: Sequence[float] | Tensor,
         read: Sequence[float] | Tensor,
         *,
+        pairs: bool = False,
         target: str = "all",
     ) -> None:
         super().__init__(target=target)
         errors = errors_of(written, read)
+        if pairs and any(float(each) < 0 for each in written):
+            raise SettingError(
+                "`drift.pairs=true` makes pairs of cells, but some of what was written is "
+                "negative, as the differences of pairs are. Set drift.pairs=false."
+            )
         self.cells = len(written)
-        self.quantiles, self.slope = errors.quantiles, errors.slope
+        self.pairs = pairs
+        self.quantiles = errors.quantiles
+        self.slope = errors.slope_in_pairs if pairs else errors.slope
 
     @classmethod
     def from_csv(
-        cls, file: str | os.PathLike[str] | None, *, target: str = "all", sha256: str | None = None
+        cls,
+        file: str | os.PathLike[str] | None,
+        *,
+        pairs: bool | None = None,
+        target: str = "all",
+        sha256: str | None = None,
     ) -> "MeasuredDrift":
         """Return the drift of the cells in a file: a row each, with columns `written` and `read`.
 
         Args:
             file: its path.
+            pairs: see `MeasuredDrift`; to be said unless something negative was written.
             target: see `Drift`.
             sha256: of the file, if it is to be what it was.
 
         Raises:
-            SettingError: there is no such file, it holds no such cells, or it was changed.
+            SettingError: there is no such file, it holds no such cells, or it was changed; or
+                `pairs` is to be said.
         """
         if file is None:
             raise SettingError(
@@ -94,7 +115,14 @@ class MeasuredDrift(Drift):
                 "Give other cells another file, or leave drift.sha256 to be found."
             )
         try:
-            return cls(written, read, target=target)
+            drift = cls(written, read, pairs=bool(pairs), target=target)
+            if pairs is None and not any(float(each) < 0 for each in written):
+                raise SettingError(
+                    "how do these cells hold a weight? Expected drift.pairs=true, if it is the "
+                    "difference of two of them, one for either sign, or drift.pairs=false, if it "
+                    "is one. Of pairs a weight has the errors of both cells."
+                )
+            return drift
         except SettingError as error:
             raise SettingError(f"{path}: {error}") from error
 
@@ -105,13 +133,19 @@ class MeasuredDrift(Drift):
         still = wide.detach()
         largest = still.abs().amax()
         scale = largest.clamp(min=torch.finfo(largest.dtype).tiny)
-        quantiles = self._quantiles_on(weight.device)
         blocks = zip(still.flatten().split(_BLOCK), normal.flatten().split(_BLOCK), strict=True)
         errors = [
-            torch.where(part < 0, -1.0, 1.0) * _error(part.abs() / scale, z, quantiles)
+            torch.where(part < 0, -1.0, 1.0) * self._errors(part.abs() / scale, z)
             for part, z in blocks
         ]
         return (wide + sigma * largest * torch.cat(errors).view(wide.shape)).to(weight.dtype)
+
+    def _errors(self, part: Tensor, normal: Tensor) -> Tensor:
+        quantiles = self._quantiles_on(part.device)
+        if not self.pairs:
+            return _error(part, normal, quantiles)
+        own, other = several(normal, 2)
+        return _error(part, own, quantiles) - _error(torch.zeros_like(part), other, quantiles)
 
     def _quantiles_on(self, device: torch.device) -> Tensor:
         copies = _COPIES.setdefault(self, {})

@@ -40,7 +40,7 @@ def test_every_option_can_be_made(tmp_path, monkeypatch, option, name):
     if option == "drift=measured":
         cells = [f"{k / 50},{k / 50 + 0.01}" for k in range(1, 51)]
         (tmp_path / "cells.csv").write_text("\n".join(["written,read", *cells]))
-        extra = [f"drift.file='{tmp_path / 'cells.csv'}'"]
+        extra = [f"drift.file='{tmp_path / 'cells.csv'}'", "drift.pairs=true"]
     cfg = composed(tmp_path, option, *extra, name=name)
     check(cfg)
     build_data(cfg)

@@ -12,7 +12,8 @@ from tests.helpers.sweeps import results
 def test_a_search_does_not_go_on_with_cells_that_changed(tmp_path, capsys):
     cells = tmp_path / "cells.csv"
     cells.write_text("written,read\n" + "".join(f"{k},{k + k % 3}\n" for k in range(60)))
-    typed = (*SMALL, "drift=measured", f"drift.file='{cells}'", "hydra.sweeper.n_initial=1")
+    drift = "drift=measured", f"drift.file='{cells}'", "drift.pairs=false"
+    typed = (*SMALL, *drift, "hydra.sweeper.n_initial=1")
     search(tmp_path / "s", *typed, "hydra.sweeper.n_trials=1")
     # As it was, in another place, it is the same one.
     moved = cells.rename(tmp_path / "moved.csv")

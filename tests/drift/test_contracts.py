@@ -20,6 +20,12 @@ class TestMeasured(DriftContract):
         return MeasuredDrift(written, [w + 0.1 * w**2 - 0.01 for w in written], **settings)
 
 
+class TestMeasuredInPairs(DriftContract):
+    def make(self, **settings):
+        written = [k / 100 for k in range(101)]
+        return MeasuredDrift(written, [w + 0.1 * w**2 for w in written], pairs=True, **settings)
+
+
 class TestPCM(DriftContract):
     def make(self, **settings):
         return PCMDrift(**settings)

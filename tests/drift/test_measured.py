@@ -172,17 +172,63 @@ def test_cells_come_from_a_file(tmp_path):
     rows = [f"{k / 10},{k},ok,{k / 10 + 0.01}" for k in range(30)]
     path.write_text("\ufeffwritten, cell,state, read \n" + "\n".join(rows) + "\n", encoding="utf-8")
     expected = MeasuredDrift([k / 10 for k in range(30)], [k / 10 + 0.01 for k in range(30)])
-    found = MeasuredDrift.from_csv(path, target="crossbar")
+    found = MeasuredDrift.from_csv(path, pairs=False, target="crossbar")
     assert found.target == "crossbar"
     found.target = "all"
     assert repr(found) == repr(expected)
+
+
+def test_how_cells_hold_a_weight_is_to_be_said(tmp_path):
+    path = tmp_path / "cells.csv"
+    path.write_text("written,read\n" + "1,2\n" * 20)
+    with pytest.raises(SettingError, match=r"cells.csv: .*drift.pairs=true.*or drift.pairs=false"):
+        MeasuredDrift.from_csv(path)
+    path.write_text("written,read\n" + "-1,2\n" * 20)
+    assert not MeasuredDrift.from_csv(path).pairs
+    with pytest.raises(SettingError, match=r"drift.pairs=true.*negative.*drift.pairs=false"):
+        MeasuredDrift.from_csv(path, pairs=True)
+
+
+def test_a_weight_of_a_pair_errs_as_both_of_its_cells():
+    """Conductances are not below 0: an idle cell errs to one side, the pair of two to both."""
+    written = torch.tensor([0.0, 0.5, 1.0]).repeat_interleave(COUNT // 10)
+    cells = (written + 0.2 * evenly(COUNT // 10).repeat(3)).clamp(min=0)
+    drift = MeasuredDrift(written, cells, pairs=True)
+    generator = torch.Generator().manual_seed(0)
+    for weight in (0.0, 0.5, -1.0):
+        # The first makes it the largest of its layer 1.
+        found = drift(
+            torch.cat([torch.ones(1), torch.full((COUNT,), weight)]), normals(COUNT + 1), 1
+        )
+        noise = 0.2 * torch.randn(2, COUNT, generator=generator)
+        held = torch.tensor([[max(weight, 0.0)], [max(-weight, 0.0)]])
+        pair = (held + noise).clamp(min=0)
+        expected = pair[0] - pair[1]
+        error = 4 * expected.std().item() / math.sqrt(COUNT)
+        assert found[1:].mean().item() == pytest.approx(expected.mean().item(), abs=2 * error)
+        assert found[1:].std().item() == pytest.approx(expected.std().item(), rel=0.02)
+        for level in (0.05, 0.5, 0.95):
+            there, here = expected.quantile(level).item(), found[1:].quantile(level).item()
+            assert here == pytest.approx(there, abs=0.01)
+
+
+def test_the_mean_of_a_pair_is_that_of_both_cells():
+    written = torch.tensor([0.0, 0.5, 1.0]).repeat_interleave(20)
+    read = torch.tensor([0.1, 0.5, 0.9]).repeat_interleave(20)
+    weight, normal = torch.tensor([0.0, 0.5, 1.0, -1.0]), torch.zeros(4)
+    pairs, single = (MeasuredDrift(written, read, pairs=each) for each in (True, False))
+    torch.testing.assert_close(pairs(weight, normal, 1.0), 0.8 * weight)
+    assert pairs.gain(1.0) == pytest.approx(0.8)
+    expected = torch.tensor([0.1, 0.5, 0.9, -0.9])
+    torch.testing.assert_close(single(weight, normal, 1.0), expected)
+    assert single.gain(1.0) == pytest.approx(0.92)
 
 
 def test_a_file_that_was_changed_is_told(tmp_path):
     path = tmp_path / "cells.csv"
     path.write_text("written,read\n" + "1,2\n" * 20)
     kept = sha256_of(path)
-    assert MeasuredDrift.from_csv(path, sha256=kept).cells == 20
+    assert MeasuredDrift.from_csv(path, pairs=True, sha256=kept).cells == 20
     path.write_text("written,read\n" + "1,2\n" * 21)
     with pytest.raises(SettingError, match=rf"was changed.*drift.sha256={kept}.*another file"):
         MeasuredDrift.from_csv(path, sha256=kept)
