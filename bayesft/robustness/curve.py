@@ -110,18 +110,16 @@ class CurvePoint:
         """Return an interval of confidence for the mean; NaN for a single draw.
 
         It is Student's, wider by what no image has shown: ten images that were all
-        right do not make a score of 1 certain.
+        right do not make a score of 1 certain. What a part p of the chips does is seen from
+        about 3/p draws on; where a few chips fail, and fewer draws met none of them, the
+        interval does not know of them. Of skewed scores it holds the mean in 85 to 90 % of
+        cases in place of 95 where there are ten draws or fewer.
 
         Args:
             confidence: between 0 and 1.
         """
-        if not 0 < confidence < 1:
-            raise SettingError(
-                f"Expected `confidence` to be between 0 and 1, but got {confidence!r}. Try 0.95."
-            )
-        margin = statistics.student_margin(self.stderr, self.draws - self.strata, confidence)
-        margin = math.hypot(margin, self.unseen)
-        return self.mean - margin, self.mean + margin
+        degrees = self.draws - self.strata
+        return statistics.interval(self.mean, self.stderr, degrees, confidence, unseen=self.unseen)
 
 
 @dataclass(frozen=True)
@@ -187,6 +185,16 @@ class Curve:
         upper bound.
         """
         return self._combined([1 / len(self.points)] * len(self.points))[1]
+
+    def interval(self, confidence: float = statistics.CONFIDENCE) -> tuple[float, float]:
+        """Return an interval of confidence for `mean`; see `CurvePoint.interval`.
+
+        Args:
+            confidence: between 0 and 1.
+        """
+        degrees = min(point.draws - point.strata for point in self.points)
+        unseen = math.fsum(point.unseen for point in self.points) / len(self.points)
+        return statistics.interval(self.mean, self.stderr, degrees, confidence, unseen=unseen)
 
     @property
     def auc(self) -> float:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from bayesft.errors import SettingError
 from bayesft.robustness import statistics
 from bayesft.robustness.curve import Curve
@@ -10,11 +12,23 @@ from bayesft.robustness.curve import Curve
 
 @dataclass(frozen=True)
 class DifferencePoint:
-    """The difference of two networks' mean scores at one sigma, and its standard error."""
+    """The difference of two networks' mean scores at one sigma, and its standard error.
+
+    Attributes:
+        sigma: the strength of the drift.
+        value: of the means.
+        stderr: of `value`.
+        degrees: of freedom, of the draws that both have.
+    """
 
     sigma: float
     value: float
     stderr: float
+    degrees: int = 0
+
+    def interval(self, confidence: float = statistics.CONFIDENCE) -> tuple[float, float]:
+        """Return Student's interval of confidence; NaN without a degree of freedom."""
+        return statistics.interval(self.value, self.stderr, self.degrees, confidence)
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,17 @@ class Difference:
     stderr: float
     points: tuple[DifferencePoint, ...] = ()
 
+    def interval(self, confidence: float = statistics.CONFIDENCE) -> tuple[float, float]:
+        """Return Student's interval of confidence, of the fewest draws at a sigma.
+
+        Of a few draws it is much wider than 1.96 standard errors to each side.
+
+        Args:
+            confidence: between 0 and 1.
+        """
+        degrees = min((point.degrees for point in self.points), default=0)
+        return statistics.interval(self.value, self.stderr, degrees, confidence)
+
 
 def paired_difference(curve: Curve, baseline: Curve) -> Difference:
     """Return `curve.mean - baseline.mean` with the standard error of the difference.
@@ -40,10 +65,11 @@ def paired_difference(curve: Curve, baseline: Curve) -> Difference:
     draws as both curves have. Curves of as many draws and images also share their
     images.
 
+    Not checked: that both are of the same images and the same score.
+
     Raises:
         SettingError: the curves do not share seed, sigmas and drift, or hold no scores; one is
             no curve.
-            That they are of the same images and the same score nobody looks at.
     """
     for name, each in (("curve", curve), ("baseline", baseline)):
         if not isinstance(each, Curve):
@@ -71,9 +97,13 @@ def paired_difference(curve: Curve, baseline: Curve) -> Difference:
         signed = [*weights, *(-weight for weight in weights)]
         return statistics.combined_stderr(table, signed, curve.strata)
 
+    shared = (~np.isnan(table[:size]) & ~np.isnan(table[size:])).sum(axis=1)
     points = tuple(
         DifferencePoint(
-            ours.sigma, ours.mean - theirs.mean, stderr([float(i == j) for j in range(size)])
+            ours.sigma,
+            ours.mean - theirs.mean,
+            stderr([float(i == j) for j in range(size)]),
+            max(0, int(shared[i]) - curve.strata),
         )
         for i, (ours, theirs) in enumerate(zip(curve.points, baseline.points, strict=True))
     )

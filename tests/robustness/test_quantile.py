@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from bayesft.drift import LogNormalDrift
 from bayesft.robustness import CurvePoint, accuracy, evaluate, pilot
-from bayesft.robustness.statistics import low_quantile_of_chips, quantile, quantile_interval
+from bayesft.robustness.statistics import low_quantile_of_chips, quantile_interval
 
 LEVEL = 0.05
 
@@ -44,7 +44,7 @@ def test_it_is_the_chips_and_its_interval_holds_it(chips, draws, images):
         value, low, high = low_quantile_of_chips(scores, LEVEL, within / images)
         assert low <= value <= high
         found.append(value)
-        plain.append(quantile(scores, LEVEL))
+        plain.append(np.quantile(scores, LEVEL))
         held.append(low <= truth <= high)
     assert 0.92 <= np.mean(held) <= 0.995
     if chips is not two_kinds:
@@ -54,7 +54,7 @@ def test_it_is_the_chips_and_its_interval_holds_it(chips, draws, images):
 
 def test_without_noise_it_is_the_scores():
     scores = np.random.default_rng(0).random(100)
-    plain = (quantile(scores, LEVEL), *quantile_interval(scores, LEVEL))
+    plain = (np.quantile(scores, LEVEL), *quantile_interval(scores, LEVEL))
     for noise in (math.nan, 0.0):
         assert low_quantile_of_chips(scores, LEVEL, noise) == plain
     # Where all scores are one, so is the quantile.
@@ -96,7 +96,7 @@ def test_it_does_not_depend_on_the_images_of_a_draw(monkeypatch, case, settings)
     assert point.quantile05 == pytest.approx(truth.points[0].quantile05, abs=0.02)
     # All images tell the chip's score itself.
     assert truth.points[0].noise == 0
-    assert truth.points[0].quantile05 == quantile(np.array(truth.scores[0]), LEVEL)
+    assert truth.points[0].quantile05 == np.quantile(np.array(truth.scores[0]), LEVEL)
 
 
 def test_without_drift_all_chips_are_one(case):

@@ -182,6 +182,26 @@ def test_a_paired_difference_at_each_sigma():
     assert difference.value == pytest.approx(0.07 / 3)
 
 
+def test_intervals_of_few_draws_are_students():
+    """For curve and difference as for a point: 2.776 standard errors with five draws, not 1.96."""
+    rng = np.random.default_rng(5)
+    ours, theirs = rng.normal(0.5, 0.1, size=(2, 3, 5))
+    difference = paired_difference(curve_of(ours), curve_of(theirs))
+    curve = curve_of(ours)
+    for found in (difference, difference.points[1]):
+        low, high = found.interval()
+        assert (low + high) / 2 == pytest.approx(found.value)
+        assert high - low == pytest.approx(2 * 2.776 * found.stderr, rel=1e-3)
+    low, high = curve.interval()
+    margin = math.hypot(2.776 * curve.stderr, np.mean([p.unseen for p in curve.points]))
+    assert (high - low) / 2 == pytest.approx(margin, rel=1e-3)
+    # Of the draws that both have.
+    shorter = paired_difference(curve, curve_of([row[:3] for row in theirs]))
+    assert [point.degrees for point in shorter.points] == [2, 2, 2]
+    with pytest.raises(SettingError, match="`confidence`"):
+        difference.interval(95)
+
+
 def test_a_part_of_a_curve():
     curve = Curve(tuple(CurvePoint.from_scores(s, [0.5, 1.0], images=2) for s in (0.0, 0.3, 0.6)))
     assert curve.at([0.6, 0.0]).sigmas == (0.0, 0.6)
