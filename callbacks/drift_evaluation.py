@@ -1,5 +1,6 @@
 """Measuring the score under drift while a network trains, and once at its end."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from bayesft.robustness.amount import amount, check_count, check_sigmas
 from bayesft.robustness.backends import AUTO, check_backend
 from callbacks.measuring import measure, only_loader, score_name
 
+log = logging.getLogger(__name__)
+
 _STATE = "drift_evaluation"
 
 
@@ -27,8 +30,9 @@ class DriftEvaluation(pl.Callback):
     `val/drift_acc_stderr` and `val/drift_acc/<sigma>`, before any ModelCheckpoint
     looks, so that `ModelCheckpoint(monitor="val/drift_acc", mode="max")` works. At the end of
     a test it logs the same under `test/` and writes `test_curve.json` and
-    `test_curve.csv`. The weights drift inside one call of `evaluate` alone, so no
-    checkpoint, averaged copy or logger sees a drifted weight.
+    `test_curve.csv`; the second and later ones of a trainer, which need a `name` each, write
+    `<name>_test_curve.json` and `.csv`. The weights drift inside one call of `evaluate`
+    alone, so no checkpoint, averaged copy or logger sees a drifted weight.
 
     It serves any LightningModule whose loaders give what the score reads. In a training
     on several devices the draws are divided over them; every process logs the whole.
@@ -59,7 +63,8 @@ class DriftEvaluation(pl.Callback):
             `default_root_dir` if None.
 
     Raises:
-        SettingError: a setting has a value that it cannot have.
+        SettingError: a setting has a value that it cannot have; at the start also: another one
+            of the same trainer has the same name.
     """
 
     def __init__(
@@ -107,6 +112,12 @@ class DriftEvaluation(pl.Callback):
         self._logged: dict[str, float] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        names = [each._name_in(pl_module) for each in _all_of(trainer)]
+        if names.count(own := self._name_in(pl_module)) > 1:
+            raise SettingError(
+                f"Two DriftEvaluation callbacks of one trainer would log `val/{own}`. Give one of "
+                "them another `name`."
+            )
         if stage == TrainerFn.FITTING:
             # Of a training before, or a validation alone. What a checkpoint has comes after this.
             self.val_curve, self._logged = None, {}
@@ -132,6 +143,13 @@ class DriftEvaluation(pl.Callback):
         )
         self._logged = self._log(pl_module, "val", self.val_curve)
 
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self._logged and trainer.global_step > 0:
+            log.warning(
+                "DriftEvaluation has measured nothing, for there was no validation. It takes a "
+                "`validation_step` and a validation loader, and trainer.limit_val_batches above 0."
+            )
+
     # Not `state_dict`: Lightning would refuse two of these.
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -156,7 +174,8 @@ class DriftEvaluation(pl.Callback):
         if trainer.is_global_zero:
             folder = Path(self.output_dir or trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            path = folder / TEST_CURVE
+            first = _all_of(trainer)[0] is self
+            path = folder / (TEST_CURVE if first else f"{self._name_in(pl_module)}_{TEST_CURVE}")
             self.test_curve.to_json(path)
             self.test_curve.to_csv(path.with_suffix(".csv"))
 
@@ -186,3 +205,7 @@ class DriftEvaluation(pl.Callback):
 
     def _name_in(self, module: pl.LightningModule) -> str:
         return self.name or f"drift_{score_name(module)}"
+
+
+def _all_of(trainer: pl.Trainer) -> list[DriftEvaluation]:
+    return [each for each in trainer.callbacks if isinstance(each, DriftEvaluation)]

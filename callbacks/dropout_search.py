@@ -28,6 +28,8 @@ log = logging.getLogger("bayesft.search")
 
 # In a Lightning checkpoint.
 _STATE = "bayesft_dropout_search"
+# The first vectors: as with a search of many trainings, but without the rates of plain training.
+_START = 0.2, 0.4
 
 
 class DropoutSearch(pl.Callback):
@@ -66,7 +68,8 @@ class DropoutSearch(pl.Callback):
         low: the smallest rate that is searched.
         high: the largest.
         warmup_dropout: a rate, a vector, or a mapping from site to rate.
-        start: vectors to try first, in the same forms.
+        start: vectors to try first, in the same forms; None for all rates 0.2 and all 0.4,
+            moved between `low` and `high`.
         n_initial: trials before the Gaussian process is asked: half of all, from 2 to 8, if
             None; more than there are trials for a search by Sobol points alone.
         changing: whether the Gaussian process is told how far the search had come at a trial.
@@ -103,7 +106,7 @@ class DropoutSearch(pl.Callback):
         low: float = 0.0,
         high: float = 0.8,
         warmup_dropout: Rates = 0.0,
-        start: Sequence[Rates] = (0.2, 0.4),
+        start: Sequence[Rates] | None = None,
         n_initial: int | None = None,
         changing: bool = True,
         undo_below: float = 0.9,
@@ -130,7 +133,7 @@ class DropoutSearch(pl.Callback):
             "low": low,
             "high": high,
             "warmup": warmup_dropout,
-            "start": start,
+            "start": [min(max(r, low), high) for r in _START] if start is None else start,
             "n_initial": n_initial,
             "changing": changing,
             "undo_below": undo_below,

@@ -88,11 +88,7 @@ class Alternating:
                 initial_trials(phases.trials, changing=True) if n_initial is None else n_initial
             ),
             seed=seed,
-            # As a search of many trainings has them: bounds that are set later move them.
-            start=[
-                self._point([min(max(r, low), high) for r in dropout_vector(rates, sites)])
-                for rates in start
-            ],
+            start=[self._point(dropout_vector(rates, sites)) for rates in start],
             changing=changing,
         )
         self.incumbent: Trial | None = None

@@ -213,6 +213,33 @@ def test_the_test_curve_is_written_beside_the_run(tmp_path):
     assert [float(row["mean"]) for row in rows] == [point.mean for point in curve.points]
 
 
+def test_two_of_them_have_names_and_files_of_their_own(tmp_path):
+    both = [drift_evaluation(output_dir=tmp_path, name=name) for name in (None, "other")]
+    both[1].sigmas = both[1].test_sigmas = [0.7]
+    run = trainer(tmp_path, *both, max_epochs=1)
+    module = erm()
+    run.fit(module, digits())
+    assert run.callback_metrics["val/other"] == pytest.approx(both[1].val_curve.mean)
+    run.test(module, datamodule=digits(), verbose=False)
+    assert Curve.from_json(tmp_path / "test_curve.json").sigmas == (0.0, 0.5, 1.0)
+    assert Curve.from_json(tmp_path / "other_test_curve.json").sigmas == (0.7,)
+
+
+@pytest.mark.parametrize("name", ["drift_acc", None])
+def test_two_of_one_name_are_refused(tmp_path, name):
+    """They would log one score over the other, and a checkpoint would take the last."""
+    run = trainer(tmp_path, drift_evaluation(), drift_evaluation(name=name))
+    with pytest.raises(SettingError, match=r"`val/drift_acc`.*another `name`"):
+        run.fit(erm(), digits())
+
+
+def test_a_training_without_validation_is_told_that_nothing_was_measured(tmp_path, caplog):
+    trainer(tmp_path, drift_evaluation(), max_epochs=1).fit(erm(), digits())
+    assert "measured nothing" not in caplog.text
+    trainer(tmp_path, drift_evaluation(), limit_val_batches=0).fit(erm(), digits())
+    assert "DriftEvaluation has measured nothing" in caplog.text
+
+
 def test_the_logger_gets_every_value(tmp_path):
     logger = CSVLogger(tmp_path, name=None, version="")
     run = trainer(tmp_path, drift_evaluation(), max_epochs=2, logger=logger)

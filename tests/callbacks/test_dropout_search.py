@@ -315,6 +315,16 @@ def test_what_cannot_be_searched_is_told_before_the_first_step(tmp_path):
     refused(r"`undo_below` to be in \[0, 1\)", search(undo_below=1.0))
 
 
+def test_the_first_vectors_lie_between_the_bounds_unless_they_are_typed(tmp_path):
+    def first(**bounds):
+        callback = search(start=None, **bounds)
+        trainer(tmp_path, callback, max_epochs=11).fit(erm(optimizer=adam()), digits())
+        return [callback.search.vector_of(trial)[0] for trial in callback.search.trials[:2]]
+
+    assert first() == [0.2, 0.4]
+    assert first(low=0.3) == [0.3, 0.4]
+
+
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")
 def test_a_checkpoint_of_another_search_is_refused(tmp_path):
     fitted(tmp_path, until=4)
