@@ -12,9 +12,14 @@ from bayesft.drift import Drift
 from bayesft.errors import SettingError
 from bayesft.methods import ERM
 from bayesft.methods.alternating import Alternating
-from bayesft.methods.one_chip import OneChip
 from bayesft.methods.phases import Phases
-from bayesft.methods.snapshot import parameters_of, put_back, shrink_towards, take
+from bayesft.methods.snapshot import (
+    check_can_shrink,
+    parameters_of,
+    put_back,
+    shrink_towards,
+    take,
+)
 from bayesft.models.dropout import Rates, set_dropout, sites
 from bayesft.report.learnt import FIGURE, look, tell
 from bayesft.report.results import ALTERNATING, RESULTS, write_results
@@ -157,12 +162,12 @@ class DropoutSearch(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_alone(trainer)
-        if isinstance(pl_module, OneChip) and self.settings["keep_weights"] < 1:
-            raise SettingError(
-                f"{type(pl_module).__name__} freezes weights, and a search inside of it starts "
-                "its trials part of the way back to the initial ones. Search with one training "
-                "per trial (search.py), or set callbacks.dropout_search.keep_weights=1."
-            )
+        check_can_shrink(
+            pl_module,
+            self.settings["keep_weights"],
+            instead="Search with one training per trial (search.py), or set "
+            "callbacks.dropout_search.keep_weights=1.",
+        )
         only_loader(trainer.val_dataloaders, "validation", "DropoutSearch")
         names = tuple(sites(_network(pl_module)))
         if not names:

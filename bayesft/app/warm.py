@@ -8,8 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from bayesft.app.folder import WEIGHTS
 from bayesft.errors import SettingError
 from bayesft.methods import load_weights
-from bayesft.methods.one_chip import OneChip
-from bayesft.methods.snapshot import parameters_of, shrink_towards
+from bayesft.methods.snapshot import check_can_shrink, parameters_of, shrink_towards
 
 
 def shortened(cfg: DictConfig) -> DictConfig:
@@ -57,12 +56,9 @@ def start_warm(module: pl.LightningModule, cfg: DictConfig) -> None:
     """
     if cfg.warm_start.folder is None:
         return
-    if isinstance(module, OneChip) and cfg.warm_start.keep_weights < 1:
-        raise SettingError(
-            f"{type(module).__name__} freezes weights, and a training that starts from another's "
-            "would move them part of the way back to the initial ones. Set "
-            "hydra.sweeper.warm_start=false, or warm_start.keep_weights=1."
-        )
+    keep = cfg.warm_start.keep_weights
+    remedy = "Set hydra.sweeper.warm_start=false, or warm_start.keep_weights=1."
+    check_can_shrink(module, keep, instead=remedy)
     weights = Path(cfg.warm_start.folder) / WEIGHTS
     if not weights.is_file():
         raise SettingError(
@@ -71,4 +67,4 @@ def start_warm(module: pl.LightningModule, cfg: DictConfig) -> None:
         )
     initial = parameters_of(module)
     load_weights(module, weights)
-    shrink_towards(module, initial, cfg.warm_start.keep_weights)
+    shrink_towards(module, initial, keep)

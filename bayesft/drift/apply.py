@@ -38,8 +38,8 @@ class DriftingWeights:
     numbers, is *streamed*: the codes come in windows, anew for each sigma, and what
     drifted goes straight to where the network looks. So there are the clean weights, the
     drifted ones, and little else, if the drift is elementwise; another is given whole
-    layers. The numbers are the same either way (but perhaps for the last bit where a drift
-    sums over a layer: of many draws at once in another order).
+    layers. The numbers are the same either way, but perhaps for the last bit where a drift
+    sums over a layer: of many draws at once it sums in another order.
 
     Example:
         >>> with DriftingWeights(model, LogNormalDrift()) as weights:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bayesft.drift import kernels
 from bayesft.drift.quantiles import BINS, OUTER, look_up, quantiles
-from bayesft.drift.words import BITS, digest, hash_of, keys_of, words, words_at
+from bayesft.drift.words import BITS, hash_of, keys_of, words, words_at
 
 # Places that are worked on at once: few calls for a small network, whose time they are, and
 # what is in between is near a CPU.
@@ -42,7 +42,7 @@ def seeded_generator(*names: int | str) -> torch.Generator:
 
     Neighbouring seeds and indices are as independent as any others.
     """
-    return torch.Generator().manual_seed(digest(*names)[0] >> 1)
+    return torch.Generator().manual_seed(int.from_bytes(hash_of(*names)[:8], "big") >> 1)
 
 
 def standard_normals(seed: int, indices: Sequence[int], count: int) -> Tensor:

@@ -9,7 +9,6 @@ W    number of words of each
 """
 
 import hashlib
-import struct
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -25,23 +24,18 @@ ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 LAST = 31
 
 
-def digest(*names: int | str) -> tuple[int, int, int, int]:
-    """Return four words, a function of `names` alone.
+def hash_of(*names: int | str) -> bytes:
+    """Return 32 bytes, a function of `names` alone: four words, of each the highest byte first.
 
     Neighbouring numbers give words as independent as any others.
     """
-    return struct.unpack(">4Q", hash_of(*names))
-
-
-def hash_of(*names: int | str) -> bytes:
-    """Return the four words of a `digest` as they lie in memory, the first byte the highest."""
     return hashlib.sha256("/".join(map(str, names)).encode()).digest()
 
 
-def keys_of(digests: Sequence[bytes], device: torch.device) -> Tensor:
+def keys_of(hashes: Sequence[bytes], device: torch.device) -> Tensor:
     """Return words of D hashes, at least one, as int64, shape `(D, words)`, on `device`."""
-    found = np.frombuffer(b"".join(digests), ">u8").astype(np.uint64).view(np.int64)
-    return sent(torch.from_numpy(found).view(len(digests), -1), device)
+    found = np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64).view(np.int64)
+    return sent(torch.from_numpy(found).view(len(hashes), -1), device)
 
 
 def words(keys: Tensor, first: int, count: int) -> Tensor:

@@ -36,6 +36,7 @@ class OneChip(ERM, ABC):
     """
 
     assigned: Tensor
+    freezes_weights = True
 
     def __init__(
         self,

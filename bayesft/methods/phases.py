@@ -129,7 +129,7 @@ class PhasedLR(LambdaLR):
         SettingError: as `Phases.of_training`.
     """
 
-    def __init__(self, optimizer: Optimizer, *, total_steps: int, **settings: int | None) -> None:
+    def __init__(self, optimizer: Optimizer, *, total_steps: int, **settings: float | None) -> None:
         phases = Phases.of_training(total_steps=total_steps, **settings)
         super().__init__(optimizer, phases.learning_rate)
 

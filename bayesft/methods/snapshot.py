@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from bayesft.errors import SettingError
+
 Snapshot = dict[str, Any]
 
 
@@ -30,6 +32,24 @@ def put_back(snapshot: Snapshot, module: nn.Module, optimizers: Sequence[Optimiz
 def parameters_of(module: nn.Module) -> dict[str, Tensor]:
     """Return copies of the parameters, by name."""
     return {name: each.detach().clone() for name, each in module.named_parameters()}
+
+
+def check_can_shrink(module: nn.Module, keep: float, *, instead: str) -> None:
+    """Raise unless `shrink_towards` may move the weights of a method.
+
+    Args:
+        module: a method; one that freezes weights has `freezes_weights = True`.
+        keep: as `shrink_towards` is given it.
+        instead: the remedy, a sentence.
+
+    Raises:
+        SettingError: it freezes weights, and would have them moved.
+    """
+    if getattr(module, "freezes_weights", False) and keep < 1:
+        raise SettingError(
+            f"{type(module).__name__} freezes weights, and what starts from trained weights here "
+            f"would move them part of the way back to the initial ones. {instead}"
+        )
 
 
 @torch.no_grad()

@@ -112,8 +112,7 @@ class CurvePoint:
         It is Student's, wider by what no image has shown: ten images that were all
         right do not make a score of 1 certain. What a part p of the chips does is seen from
         about 3/p draws on; where a few chips fail, and fewer draws met none of them, the
-        interval does not know of them. Of skewed scores it holds the mean in 85 to 90 % of
-        cases in place of 95 where there are ten draws or fewer.
+        interval does not know of them. Of a few draws of skewed scores it is too narrow.
 
         Args:
             confidence: between 0 and 1.

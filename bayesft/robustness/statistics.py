@@ -137,10 +137,10 @@ def low_quantile_of_chips(
     mean, and by how far the factor may be off, as if the scores were normal. In simulations it
     held the quantile in 94 to 99 % (200 chips of 30 or 100 images, 500 of 20), in less where
     there are two kinds of chips: in 82 % if a tenth of them fail, by 20 images, in 39 % by 10.
-    Where as few as 2 to 4 % fail, less than the quantile's own part, it hardly ever does,
-    however many chips and images there are: those that fail make the variance large, so that
-    the others are not drawn together, and the quantile is too low by what images add to
-    them, .02 to .03 with 100 images. With all images in each draw v is 0, and it is exact.
+    Where fewer fail than the quantile's own part it hardly ever does, however many chips and
+    images there are: those that fail make the variance large, so that the others are not
+    drawn together, and the quantile is too low by what images add to them. With all images
+    in each draw v is 0, and it is exact.
 
     Source: T. A. Louis, "Estimating a Population of Parameter Values Using Bayes and Empirical
     Bayes Methods", JASA 1984, whose estimates have the variance of what they estimate.

@@ -31,6 +31,13 @@ def test_over_all_points_they_are_standard_and_independent():
     assert (correlations - torch.eye(len(correlations))).abs().max() < 0.02
 
 
+@pytest.mark.parametrize(("count", "kurtosis"), [(2, 3.018), (6, 3.163), (8, 3.312)])
+def test_of_higher_moments_they_are_not_better_than_random_points(count, kurtosis):
+    """Which the docstring says: sums of many of them are a little long-tailed."""
+    total = several(piece_means(BINS).float(), count).double().sum(0)
+    assert (total**4).mean() / (total**2).mean() ** 2 == pytest.approx(kurtosis, abs=0.002)
+
+
 def test_of_a_chip_they_are_too():
     normals = several(standard_normals(3, [7], COUNT)[0], 6).double()
     bound = 5 / COUNT**0.5

@@ -1,7 +1,7 @@
-"""Compiled kernels, where they can be had. PyTorch's operations give the same to the bit.
+"""Compiled kernels, where they can be had.
 
-But those go over memory at each step of a hash: on a CPU they take four times as long,
-on a GPU thirty times.
+PyTorch's own operations give the same to the bit, but go over memory at each step of a hash:
+they take four times as long on a CPU, thirty times on a GPU.
 
 cpu            by numba, the extra `fast`, where PyTorch's threads are GNU's OpenMP: on Linux
 gpu            codes, by PyTorch's own compiler

@@ -20,7 +20,7 @@ from bayesft.robustness.score import Score, name_of
 
 # Draws that a backend is tried on.
 _FEW = 2
-# What an evaluation has that stops by itself.
+# Draws to reckon with where an evaluation stops by itself.
 _UNKNOWN = 256
 # Where nothing else serves, whatever it takes.
 _ALONE = {"in_place": Taken(call=0.0, draw=0.0, most=1)}

@@ -40,7 +40,9 @@ class Taken:
 def time_backend(
     backend: Backend, probe: Probe, device: torch.device, *, draws: int, least: float
 ) -> Taken | None:
-    """Return what a backend takes, which two numbers of draws tell; what is slow at first apart.
+    """Return a backend's seconds for a call and for a draw, from calls of two sizes.
+
+    What is slow at first is not in it.
 
     Args:
         backend: to be timed.
