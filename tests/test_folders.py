@@ -43,6 +43,17 @@ def test_a_file_is_there_at_once_or_as_it_was(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_threads_of_one_process_do_not_write_over_each_other(tmp_path):
+    def write(number: int) -> None:
+        with at_once(tmp_path / "a") as temporary:
+            temporary.write_text(str(number) * 1000)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8), chunksize=1))
+    assert len(set((tmp_path / "a").read_text())) == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -55,6 +66,10 @@ def test_a_file_is_there_at_once_or_as_it_was(tmp_path):
         'a "b"',
         "${c}",
         "~/x y",
+        r"C:\runs\a b",
+        "a b\\",
+        r"a\"b",
+        r"\${a} b",
     ],
 )
 def test_a_path_is_an_override_that_hydra_and_a_shell_understand(path):

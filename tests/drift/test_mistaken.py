@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from bayesft.drift import Chip, Drift, LogNormalDrift, StuckAtDrift, apply, drifted
+from bayesft.drift import (
+    Chip,
+    Drift,
+    DriftingWeights,
+    LogNormalDrift,
+    StuckAtDrift,
+    apply,
+    drifted,
+)
 from bayesft.errors import SettingError
 
 
@@ -104,6 +112,13 @@ def test_what_is_no_drift_is_told_and_the_network_is_as_it_was(monkeypatch, drif
     with pytest.raises(SettingError, match=message), drifted(model, drift(), 0.3, Chip(0, 0)):
         pass
     assert torch.equal(model.weight, before)
+
+
+def test_it_is_told_again():
+    with DriftingWeights(nn.Linear(3, 2), Chance()) as weights:
+        for _ in range(2):
+            with pytest.raises(SettingError, match="Chance returns something else"):
+                next(weights.draws([Chip(0, 0)], [0.3]))
 
 
 class Power(LogNormalDrift):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pytorch_lightning.loggers import CSVLogger
 
-from bayesft.drift import Chip, LogNormalDrift, drifted
+from bayesft.drift import Chip, LogNormalDrift, StuckAtDrift, drifted
 from bayesft.errors import SettingError
 from bayesft.methods import ERM, NoiseInjection
 from bayesft.models import MLP, add_sites
@@ -20,7 +20,7 @@ DRIFT = LogNormalDrift()
 def noisy(hidden=(16,), **settings) -> NoiseInjection:
     torch.manual_seed(0)
     model = MLP(image_size=8, hidden=hidden)
-    return NoiseInjection(model, task=Classification(10), drift=DRIFT, **settings)
+    return NoiseInjection(model, task=Classification(10), **{"drift": DRIFT} | settings)
 
 
 class Watched(NoiseInjection):
@@ -167,6 +167,10 @@ def test_added_sites_and_norms_take_part(tmp_path):
         ({"sigma": -1}, r"`sigma` to be a finite number.*-1"),
         ({"ramp": 1.5}, r"`method.ramp` to be a number from 0 to 1, but got 1.5"),
         ({"ramp": True}, "but got True"),
+        (
+            {"drift": StuckAtDrift(), "sigma": 1.0, "mean_corrected": True},
+            r"`mean_corrected`.*which is 0 for StuckAtDrift at sigma 1.*method.mean_corrected=fal",
+        ),
         ({"chip_seed": -3}, "`seed` to be an integer, 0 or larger, but got -3"),
     ],
 )

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from bayesft.drift import LogNormalDrift
+from bayesft.drift import Chip, LogNormalDrift
 from bayesft.errors import SettingError
 from bayesft.methods import ERM, ReRAMV
 from bayesft.methods.reram_v import assigned_rows
@@ -54,6 +54,24 @@ def test_large_weights_are_kept_off_bad_cells():
     for number in range(2):
         rows = getattr(module, f"row{number}")
         assert sorted(rows.tolist()) == list(range(len(rows)))
+
+
+def test_its_chip_is_drawn_once(tmp_path, monkeypatch):
+    """Each step and each validation batch asks for it, and it took half as long as a step."""
+    drawn = []
+    normals = Chip.normals
+
+    def watched(self, *args):
+        drawn.append(self)
+        return normals(self, *args)
+
+    monkeypatch.setattr(Chip, "normals", watched)
+    module = reram()
+    trainer(tmp_path, max_epochs=2).fit(module, digits())
+    assert len(drawn) == 1
+    # Whatever a drift did to what it was given.
+    again = normals(module.chip, module.drift.parameters(module.model))
+    assert all(torch.equal(each, again[name]) for name, each in module._drawn[1].items())
 
 
 def test_it_is_assigned_after_the_plain_phase(tmp_path):

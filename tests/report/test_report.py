@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
@@ -73,6 +74,16 @@ def test_a_figure_holds_every_curve(tmp_path):
         pixels = np.asarray(Image.open(tmp_path / name).convert("RGB"), dtype=int)
         alike = (abs(pixels - vermillion).sum(axis=2) < 10).sum()
         assert alike > least if least else alike == 0
+
+
+def test_the_band_is_the_interval_of_each_point(tmp_path, monkeypatch):
+    """Of two draws it is 12.7 standard errors to each side, and not 1.96."""
+    drawn = []
+    monkeypatch.setattr(Axes, "fill_between", lambda self, *args, **_: drawn.append(args))
+    draw_curves({"BayesFT": GOOD}, tmp_path / "c.png")
+    [(sigmas, lower, upper)] = drawn
+    assert sigmas == GOOD.sigmas
+    assert list(zip(lower, upper, strict=True)) == [point.interval() for point in GOOD.points]
 
 
 def test_a_single_draw_has_no_band_and_still_a_figure(tmp_path):

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from bayesft.drift import LogNormalDrift
 from bayesft.robustness import evaluate
+from tests.helpers.disturbing import Counting, Merging
 
 DRIFT = LogNormalDrift()
 
@@ -38,25 +39,6 @@ def test_a_network_in_eval_mode_is_not_put_there_again():
     assert model.told == [False, True, False]
 
 
-class Merging(nn.Module):
-    """Adds a part to its weight in eval mode and takes it away again, as LoRA does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight, self.part = nn.Parameter(torch.ones(1)), nn.Parameter(torch.full((1,), 2.0))
-        self.merged = False
-
-    def train(self, mode: bool = True) -> nn.Module:
-        super().train(mode)
-        if mode == self.merged:
-            self.weight.data += self.part.data * (-1 if mode else 1)
-            self.merged = not mode
-        return self
-
-    def forward(self, images):
-        return images * (self.weight if self.merged else self.weight + self.part)
-
-
 def test_what_putting_it_in_eval_mode_did_is_scored_and_undone():
     model = Merging()
 
@@ -65,21 +47,6 @@ def test_what_putting_it_in_eval_mode_did_is_scored_and_undone():
 
     assert evaluate(model, images(), DRIFT, [0.0], 3, score=product).mean == 3.0
     assert (model.training, model.merged, model.weight.item()) == (True, False, 1.0)
-
-
-class Counting(nn.Module):
-    """Writes buffers when it is used, in eval mode too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(1))
-        self.register_buffer("calls", torch.zeros(()))
-        self.register_buffer("last", torch.zeros(1))
-
-    def forward(self, images):
-        self.calls += 1
-        self.last = self.weight.detach().clone()
-        return images * self.weight
 
 
 def test_buffers_that_a_forward_pass_writes_come_back():
