@@ -31,7 +31,7 @@ class Request:
     """What the user asked for.
 
     Attributes:
-        swept: dimensions by config key, in the order that they were typed.
+        swept: dimensions by config key as typed, in the order that they were typed.
         fixed: overrides that every trial gets, as they were typed.
         fixed_keys: their keys.
     """
@@ -50,26 +50,26 @@ def parse_request(
         SweepError: an override cannot be read, or a sweep cannot be searched.
     """
     typed = _parse(parser, arguments)
-    given = {_bare(override.get_key_element()) for override in typed}
+    given = {bare(override.get_key_element()) for override in typed}
     from_file = [
-        f"{key}={_typed(value)}" for key, value in params.items() if _bare(key) not in given
+        f"{key}={_typed(value)}" for key, value in params.items() if bare(key) not in given
     ]
     swept: dict[str, Dimension] = {}
     fixed: dict[str, str] = {}
     seen: dict[str, Override] = {}
     for override in [*_parse(parser, from_file), *typed]:
         key = override.get_key_element()
-        before = seen.setdefault(_bare(key), override)
+        before = seen.setdefault(bare(key), override)
         if before is not override and (before.is_sweep_override() or override.is_sweep_override()):
             raise SweepError(
-                f"{_bare(key)} is given twice, {before.input_line} and {override.input_line}, and "
+                f"{bare(key)} is given twice, {before.input_line} and {override.input_line}, and "
                 "swept in one of them. Keep one of the two."
             )
         if override.is_sweep_override():
             swept[key] = _dimension(key, override)
         else:
             fixed[key] = str(override.input_line)
-    return Request(swept, tuple(fixed.values()), frozenset(map(_bare, fixed)))
+    return Request(swept, tuple(fixed.values()), frozenset(map(bare, fixed)))
 
 
 def as_override(key: str, dimension: Dimension, value: Any) -> str:
@@ -78,7 +78,7 @@ def as_override(key: str, dimension: Dimension, value: Any) -> str:
     return f"{key}={value if isinstance(dimension, Categorical) else repr(value)}"
 
 
-def _bare(key: str) -> str:
+def bare(key: str) -> str:
     """Return a key without what says to add, to force or to delete it."""
     return key.lstrip("+~")
 

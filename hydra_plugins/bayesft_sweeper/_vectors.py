@@ -16,7 +16,7 @@ from bayesft.bo import SpaceError
 from bayesft.bo.space import Dimension, Real
 from bayesft.errors import reason_of
 from hydra_plugins.bayesft_sweeper._errors import SweepError
-from hydra_plugins.bayesft_sweeper._grammar import Request, as_override, as_text
+from hydra_plugins.bayesft_sweeper._grammar import Request, as_override, as_text, bare
 
 
 @dataclass(frozen=True)
@@ -118,14 +118,17 @@ def lay_out(request: Request, vectors: Mapping[str, Any], cfg: DictConfig) -> La
     if not isinstance(vectors, Mapping):
         raise SweepError(f"Expected hydra.sweeper.vectors to be a mapping, but got {vectors}.")
     found, scalars = [], dict(request.swept)
+    # `++model.dropout` is the same key.
+    typed_keys = {bare(typed): typed for typed in scalars}
     for key, settings in vectors.items():
         if key in request.fixed_keys:
             continue
-        bounds = scalars.get(key)
-        if bounds is not None:
+        bounds = None
+        if key in typed_keys:
+            bounds = scalars[typed_keys[key]]
             if not isinstance(bounds, Real):
                 continue
-            del scalars[key]
+            del scalars[typed_keys[key]]
         found.append(_vector(key, settings, bounds, cfg))
     return Layout(tuple(vector for vector in found if vector.elements), scalars)
 
@@ -169,7 +172,7 @@ def _default(key: str, dimension: Dimension, cfg: DictConfig) -> Any:
 
     Of a config group that is the choice that the defaults make.
     """
-    key = key.lstrip("+")
+    key = bare(key)
     groups = OmegaConf.select(cfg, "hydra.runtime.choices") or {}
     value = groups[key] if key in groups else OmegaConf.select(cfg, key)
     if OmegaConf.is_config(value):

@@ -43,6 +43,17 @@ def test_bounds_of_ones_own():
     assert not found.scalars
 
 
+@pytest.mark.parametrize("prefix", ["+", "++"])
+def test_a_forced_vector_is_the_same_key(prefix):
+    found = layout(f"{prefix}rates=interval(0.1,0.5)", "lr=interval(0,1)")
+    assert found.dimensions == {
+        "rates[a]": Real(0.1, 0.5), "rates[b]": Real(0.1, 0.5), "lr": Real(0.0, 1.0)
+    }  # fmt: skip
+    chosen = layout(f"{prefix}rates=0.1,0.2")
+    assert chosen.dimensions == {f"{prefix}rates": Categorical(("0.1", "0.2"))}
+    assert chosen.overrides({f"{prefix}rates": "0.2"}) == [f"{prefix}rates=0.2"]
+
+
 def test_a_fixed_vector_is_not_swept():
     assert layout("rates=[0.1,0.1]", "lr=interval(0,1)").dimensions == {"lr": Real(0.0, 1.0)}
 
