@@ -34,11 +34,13 @@ class Request:
         swept: dimensions by config key as typed, in the order that they were typed.
         fixed: overrides that every trial gets, as they were typed.
         fixed_keys: their keys.
+        lines: what was typed for each key of `swept`.
     """
 
     swept: Mapping[str, Dimension]
     fixed: tuple[str, ...]
     fixed_keys: frozenset[str]
+    lines: Mapping[str, str]
 
 
 def parse_request(
@@ -69,7 +71,8 @@ def parse_request(
             swept[key] = _dimension(key, override)
         else:
             fixed[key] = str(override.input_line)
-    return Request(swept, tuple(fixed.values()), frozenset(map(bare, fixed)))
+    lines = {key: str(seen[bare(key)].input_line) for key in swept}
+    return Request(swept, tuple(fixed.values()), frozenset(map(bare, fixed)), lines)
 
 
 def as_override(key: str, dimension: Dimension, value: Any) -> str:

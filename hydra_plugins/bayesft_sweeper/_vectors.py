@@ -17,6 +17,7 @@ from bayesft.bo.space import Dimension, Real
 from bayesft.errors import reason_of
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import Request, as_override, as_text, bare
+from hydra_plugins.bayesft_sweeper._limits import Limits
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def lay_out(request: Request, vectors: Mapping[str, Any], cfg: DictConfig) -> La
     scalar like any other.
 
     Raises:
-        SweepError: a vector's settings are incomplete.
+        SweepError: a vector's settings are incomplete, or it is swept beyond its limits.
     """
     if not isinstance(vectors, Mapping):
         raise SweepError(f"Expected hydra.sweeper.vectors to be a mapping, but got {vectors}.")
@@ -123,17 +124,26 @@ def lay_out(request: Request, vectors: Mapping[str, Any], cfg: DictConfig) -> La
     for key, settings in vectors.items():
         if key in request.fixed_keys:
             continue
+        limits = _limits(key, settings)
         bounds = None
         if key in typed_keys:
-            bounds = scalars[typed_keys[key]]
+            typed = typed_keys[key]
+            bounds = scalars[typed]
+            if outside := limits.outside(bounds):
+                low, high = settings["low"], settings["high"]
+                raise SweepError(
+                    f"{request.lines[typed]}: expected {key} to be {limits}, but got "
+                    f"{outside[0]:g}. Try '{typed}=interval({low},{high})'."
+                )
             if not isinstance(bounds, Real):
                 continue
-            del scalars[typed_keys[key]]
+            del scalars[typed]
         found.append(_vector(key, settings, bounds, cfg))
     return Layout(tuple(vector for vector in found if vector.elements), scalars)
 
 
-def _vector(key: str, settings: Any, bounds: Real | None, cfg: DictConfig) -> Vector:
+def _limits(key: str, settings: Any) -> Limits:
+    """Return what a vector's numbers can be; raise unless its settings are those of a vector."""
     if not isinstance(settings, Mapping):
         raise _wrong(key, "a mapping with names, low and high", settings)
     for needed in ("names", "low", "high"):
@@ -141,8 +151,15 @@ def _vector(key: str, settings: Any, bounds: Real | None, cfg: DictConfig) -> Ve
             raise SweepError(
                 f"hydra.sweeper.vectors: {key} needs names, low and high, but has no {needed!r}."
             )
-    if unknown := sorted(set(settings) - {"names", "low", "high", "start"}):
-        raise _wrong(key, "names, low, high and start", ", ".join(unknown))
+    if unknown := sorted(set(settings) - {"names", "low", "high", "start", "least", "below"}):
+        raise _wrong(key, "names, low, high, start, least and below", ", ".join(unknown))
+    try:
+        return Limits.from_settings(settings)
+    except (TypeError, ValueError) as error:
+        raise _wrong(key, "numbers least and below", reason_of(error)) from error
+
+
+def _vector(key: str, settings: Mapping[str, Any], bounds: Real | None, cfg: DictConfig) -> Vector:
     try:
         names = get_method(settings["names"])
     except Exception as error:  # Whatever importing it raises.

@@ -47,7 +47,8 @@ class BayesFTSweeperConf:
     # What to sweep, in Hydra's sweep grammar; the command line wins over it.
     params: dict[str, Any] = field(default_factory=dict)
     # Config keys that hold a vector, each with `names` (the dotted path of a function
-    # from the composed config to the names of its elements), `low`, `high`, `start`.
+    # from the composed config to the names of its elements), `low`, `high`, `start`, and
+    # `least` and `below`, to which bounds that are typed have to keep.
     # By default the application's own top-level `vectors`, if it has them.
     vectors: Any = "${oc.select:vectors,null}"
     # The dotted path of a function from the composed config to the names of what the task

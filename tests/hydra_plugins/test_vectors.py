@@ -8,6 +8,7 @@ from bayesft.bo import Categorical, Integer, Real
 from hydra_plugins.bayesft_sweeper._errors import SweepError
 from hydra_plugins.bayesft_sweeper._grammar import parse_request
 from hydra_plugins.bayesft_sweeper._vectors import lay_out
+from tests.helpers.app import SMALL, search
 
 CFG = OmegaConf.create({"rates": 0.0, "lr": 0.01, "width": 5, "act": "elu", "sites": ["a", "b"]})
 VECTORS = {
@@ -52,6 +53,41 @@ def test_a_forced_vector_is_the_same_key(prefix):
     chosen = layout(f"{prefix}rates=0.1,0.2")
     assert chosen.dimensions == {f"{prefix}rates": Categorical(("0.1", "0.2"))}
     assert chosen.overrides({f"{prefix}rates": "0.2"}) == [f"{prefix}rates=0.2"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "got"),
+    [
+        ("rates=interval(0,2)", "2"),
+        ("rates=interval(0,1)", "1"),
+        ("++rates=interval(-0.1,0.5)", "-0.1"),
+        ("rates=int(interval(0,1))", "1"),
+        ("rates=range(0,3)", "2"),
+        ("rates=0.1,1.5", "1.5"),
+        ("rates=[0.1,0.2],[0.1,1.0]", "1"),
+    ],
+)
+def test_what_a_vector_cannot_be_is_refused_as_it_was_typed(typed, got):
+    limited = {"rates": {**VECTORS["rates"], "least": 0, "below": 1}}
+    with pytest.raises(SweepError) as refused:
+        layout(typed, vectors=limited)
+    message = f"{typed}: expected rates to be at least 0 and below 1, but got {got}. Try '"
+    assert str(refused.value).startswith(message)
+    assert str(refused.value).endswith("rates=interval(0.0,0.8)'.")
+    # Without limits it is as before.
+    assert layout(typed).dimensions
+
+
+def test_a_rate_of_1_is_refused_before_any_training(tmp_path):
+    with pytest.raises(SweepError, match=r"model\.dropout=interval\(0,1\): .*below 1, but got 1\."):
+        search(tmp_path / "s", *SMALL, "model.dropout=interval(0,1)")
+    assert not (tmp_path / "s" / "journal.jsonl").exists()
+
+
+@pytest.mark.parametrize("typed", ["rates=interval(0,0.99)", "rates=0,0.1", "rates=null,[0.1,0.2]"])
+def test_what_a_vector_can_be_is_searched(typed):
+    limited = {"rates": {**VECTORS["rates"], "least": 0, "below": 1}}
+    assert layout(typed, vectors=limited).dimensions == layout(typed).dimensions
 
 
 def test_a_fixed_vector_is_not_swept():
@@ -118,8 +154,10 @@ def test_incomplete_settings_are_named(missing):
     [
         ({"low": "a"}, "rates: expected numbers low < high and a list start, but got .*'a'"),
         ({"low": 2.0}, "rates: expected numbers low < high"),
+        ({"below": "b"}, "rates: expected numbers least and below, but got .*'b'"),
+        ({"least": None}, "rates: expected numbers least and below"),
         ({"start": 5}, "rates: expected numbers low < high and a list start"),
-        ({"strat": [0.1]}, "rates: expected names, low, high and start, but got strat"),
+        ({"strat": [0.1]}, "rates: expected names, low, .* and below, but got strat"),
         ({"names": "nowhere.names"}, "rates: expected names to be the path of a function.*nowhere"),
         ({"names": "tests.hydra_plugins.test_vectors.twice"}, "rates: expected names that differ"),
     ],
