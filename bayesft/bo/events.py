@@ -65,13 +65,16 @@ def apply(event: Mapping[str, Any], trials: Mapping[int, Trial]) -> Trial:
         names = ("seconds", "folder", "extra")
         outcome = {name: event[name] for name in names if event.get(name) is not None}
         if kind == "fail":
-            return replace(before, state="failed", reason=event["reason"], **outcome)
+            repairable = bool(event.get("repairable"))
+            reason = event["reason"]
+            return replace(before, state="failed", reason=reason, repairable=repairable, **outcome)
         return replace(
             before,
             state="finished",
             value=event["value"],
             stderr=event.get("stderr"),
             reason=None,
+            repairable=False,
             **outcome,
         )
     except KeyError as error:
@@ -98,7 +101,13 @@ def events_of(trial: Trial) -> list[dict[str, Any]]:
         events.append({"event": "tell", "value": trial.value, "stderr": trial.stderr, **ended})
     if trial.state == "failed":
         events.append({"event": "fail", "reason": trial.reason, **ended})
+        events[-1] |= repairable_field(trial.repairable)
     return events
+
+
+def repairable_field(repairable: bool) -> dict[str, bool]:
+    """Return the field of a failure that can be put right; other failures have none."""
+    return {"repairable": True} if repairable else {}
 
 
 def ask_event(

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bayesft.bo.errors import JournalError, SpaceError
-from bayesft.bo.events import VERSION, apply, ask_event, encode_line, events_of, parse
+from bayesft.bo.events import (
+    VERSION,
+    apply,
+    ask_event,
+    encode_line,
+    events_of,
+    parse,
+    repairable_field,
+)
 from bayesft.bo.space import Space
 from bayesft.bo.trial import Trial
 from bayesft.folders import at_once
@@ -166,8 +174,11 @@ class Journal:
         seconds: float | None = None,
         folder: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        repairable: bool = False,
     ) -> Trial:
         """Append that a trial ended without a value, and return it.
+
+        If `repairable`, the reason can be put right, and the trial be asked again.
 
         Raises:
             JournalError: As for `record_tell`.
@@ -175,6 +186,7 @@ class Journal:
         return self._append({
             "event": "fail", "number": number, "reason": reason,
             "seconds": _plain(seconds), "folder": folder, "extra": dict(extra or {}),
+            **repairable_field(repairable),
         })  # fmt: skip
 
     def _append(self, event: dict[str, Any]) -> Trial:

@@ -20,6 +20,8 @@ class Trial:
         value: What was measured; finite if finished, None otherwise.
         stderr: Standard error of `value`, in its units; None if it is not known.
         reason: Why it failed; None otherwise.
+        repairable: Whether that can be put right, as a damaged file or a wrong setting, so that
+            the same point may yet give a value.
         started: When it was last started, in seconds since 1970.
         seconds: How long it took.
         job: Number of the job that ran it.
@@ -48,6 +50,7 @@ class Trial:
     worker: str | None = None
     source: int | None = None
     progress: float | None = None
+    repairable: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.number, int) or isinstance(self.number, bool) or self.number < 0:
@@ -70,6 +73,8 @@ class Trial:
             self._refuse(f"a {self.state} trial to have no `value` and no `stderr`", self.value)
         if (self.state == "failed") != bool(self.reason):
             self._refuse("a `reason` of a failed trial, and of no other", self.reason)
+        if self.repairable and self.state != "failed":
+            self._refuse("a failed trial alone to be `repairable`", self.state)
 
     @property
     def is_from_scratch(self) -> bool:

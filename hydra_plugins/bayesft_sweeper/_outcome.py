@@ -21,7 +21,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from bayesft.errors import reason_of
+from bayesft.errors import BayesFTError, reason_of
 from bayesft.folders import at_once
 
 log = logging.getLogger("bayesft.search")
@@ -39,6 +39,8 @@ class Outcome:
     Attributes:
         named: what else was measured, by name: [mean, standard error or None] each,
             None for what was no finite number.
+        repairable: whether the reason can be put right by the user, so that the job may yet
+            give a value.
         overrides: what the job was told to do, by which its outcome is known from that of
             another job in the same folder.
     """
@@ -49,6 +51,7 @@ class Outcome:
     seconds: float | None = None
     named: dict[str, list[float | None] | None] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
+    repairable: bool = False
 
 
 class RecordedTask:
@@ -67,7 +70,8 @@ class RecordedTask:
             # What is meant to be read as one line comes as one.
             plain = isinstance(error, CompactHydraException)
             log.error("This trial failed: %s", reason, exc_info=None if plain else error)
-            _write(Outcome(reason=reason, seconds=time.monotonic() - started))
+            seconds = time.monotonic() - started
+            _write(Outcome(reason=reason, seconds=seconds, repairable=_is_repairable(error)))
             if not _can_be_pickled(error):
                 # It would fail on its way back to the launcher, and take the batch with it.
                 raise RuntimeError(reason) from error
@@ -132,12 +136,18 @@ def outcome_of(job: JobReturn | None, folder: Path, overrides: Sequence[str]) ->
         return None
     if job.status is JobStatus.COMPLETED:
         return read_result(job.return_value)
-    return Outcome(reason=reason_of(job._return_value))
+    error = job._return_value
+    return Outcome(reason=reason_of(error), repairable=_is_repairable(error))
 
 
 def forget_outcome(folder: Path) -> None:
     """Remove what an earlier job left in a folder that is to be used again."""
     (folder / FILE).unlink(missing_ok=True)
+
+
+def _is_repairable(error: BaseException) -> bool:
+    """Whether an error is of a kind that tells a person of a mistake in a setting or a file."""
+    return isinstance(error, (BayesFTError, CompactHydraException))
 
 
 def _can_be_pickled(error: Exception) -> bool:

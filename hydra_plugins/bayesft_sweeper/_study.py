@@ -126,6 +126,30 @@ class Study:
                 dead.append(trial)
         return dead
 
+    def repairable(self) -> list[Trial]:
+        """Return the trials that failed for what can be put right."""
+        return [trial for trial in self.trials if trial.repairable]
+
+    def reopen(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return failed trials as left over by nobody, so that they run again. While locked.
+
+        It is written down: the other processes wait for them, and one of them runs each.
+        """
+        # Whoever looks for what a job has left must not find what it left when it failed.
+        job = self._next_job()
+        opened = []
+        for number, trial in enumerate(trials, start=job):
+            again = self.journal.record_ask(
+                trial.number, trial.params, job=number, source=trial.source
+            )
+            self.optimizer.tell(again)
+            opened.append(again)
+        return opened
+
+    def _next_job(self) -> int:
+        """Return a number that no job has had."""
+        return max((t.job for t in self.trials if t.job is not None), default=-1) + 1
+
     def start(self, count: int, *, warm: bool = False) -> list[Trial]:
         """Return the next `count` trials, written down as running in new jobs. While locked.
 
@@ -136,7 +160,7 @@ class Study:
         left = self.left_over()[:count]
         fresh = self.optimizer.next_number
         # Their folders are fresh: no trial has used the number.
-        job = max((t.job for t in self.trials if t.job is not None), default=-1) + 1
+        job = self._next_job()
         params = self.optimizer.ask(count - len(left)) if len(left) < count else []
         points = [(trial.number, trial.params, trial.source) for trial in left]
         cold = max(self.optimizer.n_initial, len(self.optimizer.start))
@@ -178,6 +202,7 @@ class Study:
                 seconds=outcome.seconds,
                 folder=folder,
                 extra=outcome.named,
+                repairable=outcome.repairable,
             )
         return self.journal.record_tell(
             number,

@@ -1,5 +1,6 @@
 """The search itself, between Hydra's launcher and `bayesft.bo`."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -20,15 +21,15 @@ from bayesft.report.results import RESULTS, write_results
 from bayesft.report.tables import short_number
 from hydra_plugins.bayesft_sweeper._configs import Configs
 from hydra_plugins.bayesft_sweeper._errors import SweepError
+from hydra_plugins.bayesft_sweeper._failures import repairable_line, too_many_failures
 from hydra_plugins.bayesft_sweeper._jobs import Job, launch
-from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask
+from hydra_plugins.bayesft_sweeper._outcome import Outcome, RecordedTask, forget_outcome
 from hydra_plugins.bayesft_sweeper._settings import count, direction, initial, rate, seconds
 from hydra_plugins.bayesft_sweeper._stopping import Stopping
 from hydra_plugins.bayesft_sweeper._study import Study
 from hydra_plugins.bayesft_sweeper._told import (
     best_params,
     luckier_line,
-    short_point,
     trial_line,
     violation_of,
     warm_start_line,
@@ -140,9 +141,13 @@ class Search:
             with self.study.locked():
                 self._check_constraints()
                 self._collect_left_over()
+                again = self._try_again()
                 if ended := self.study.ended():
                     path = self.study.journal.path
                     log.info("Going on with %s: %d trials are done", path, len(ended))
+                if again:
+                    numbers = ", ".join(f"trial {trial.number}" for trial in again)
+                    log.info("Running again what may have been put right: %s", numbers)
                 if not self._is_done():
                     self._check_failures()
             self._warn_if_never_asked()
@@ -189,7 +194,9 @@ class Search:
             self._collect_left_over()
             if self._is_done():
                 return []
-            self.stopped = self.stopping.reason(self.study.optimizer)
+            # What runs again was asked for before there was a reason to stop.
+            if all(trial.worker is not None for trial in self.study.left_over()):
+                self.stopped = self.stopping.reason(self.study.optimizer)
             if self.stopped:
                 log.info("Stopped after %d trials: %s", len(self.study.ended()), self.stopped)
                 return []
@@ -245,6 +252,20 @@ class Search:
             if outcome is not None:
                 self._finish(trial, outcome, job.subdir)
 
+    def _try_again(self) -> list[Trial]:
+        """Open the trials again that failed for what may have been put right since; return them.
+
+        Only when a search starts: while it runs, a mistake stays what it is.
+        """
+        failed = self.study.repairable()
+        others = len(self.study.ended()) - len(failed)
+        opened = self.study.reopen(failed[: max(0, self.n_trials - others)])
+        for trial in opened:
+            with contextlib.suppress(HydraException):  # Told when it is run.
+                # All jobs may have one folder.
+                forget_outcome(self._job(trial).folder)
+        return opened
+
     def _seconds_left(self) -> float | None:
         times = [each.seconds for each in self.study.ended() if each.seconds is not None]
         missing = max(0, self.n_trials - len(self.study.ended()))
@@ -264,16 +285,12 @@ class Search:
                 ) from error
 
     def _check_failures(self) -> None:
-        failed = [trial for trial in self.study.trials if trial.state == "failed"]
-        if len(failed) > self.max_failure_rate * self.n_trials:
+        told = too_many_failures(
+            self.study.trials, self.n_trials, self.max_failure_rate, self.layout, self.folder
+        )
+        if told is not None:
             self._write_results()
-            raise SweepError(
-                f"{len(failed)} of {self.n_trials} trials failed, more than "
-                f"hydra.sweeper.max_failure_rate={self.max_failure_rate:g} allows. The last one, "
-                f"{short_point(failed[-1].params, self.layout)}, failed with {failed[-1].reason}. "
-                f"Its log is in {self.folder / (failed[-1].folder or '')}. Go on with a larger "
-                "hydra.sweeper.max_failure_rate, or begin anew in another hydra.sweep.dir."
-            )
+            raise SweepError(told)
 
     def _conclude(self) -> None:
         with self.study.locked():
@@ -296,6 +313,8 @@ class Search:
         if missed:
             limits = " and ".join(map(str, self.constraints))
             log.warning("No trial keeps to %s; of the best one it is %s", limits, ", ".join(missed))
+        if repairable := repairable_line(self.study.trials, self.folder):
+            log.warning("%s", repairable)
         log.info("Results: %s", self.folder / RESULTS)
 
     def _luckier(self, best: Trial) -> str | None:

@@ -71,6 +71,18 @@ def test_a_failed_trial_can_be_asked_again_and_finish(journal):
     assert journal.replay()[1][0].state == "finished"
 
 
+def test_a_failure_that_can_be_put_right_is_told_from_others(journal):
+    for number, repairable in enumerate((True, False, True)):
+        journal.record_ask(number, {"rate": 0.1})
+        failed = journal.record_fail(number, reason="x", repairable=repairable)
+        assert failed.repairable is repairable
+    assert [trial.repairable for trial in journal.replay()[1]] == [True, False, True]
+    # A result, and another start, leave nothing of it.
+    assert not journal.record_tell(0, value=0.5).repairable
+    assert not journal.record_ask(2, {"rate": 0.1}).repairable
+    assert [trial.repairable for trial in journal.replay()[1]] == [False] * 3
+
+
 @pytest.mark.parametrize(("act", "message"), [
     (lambda j: j.record_tell(0, value=2.0), "trial 0 is already finished"),
     (lambda j: j.record_fail(0, reason="x"), "trial 0 is already finished"),
@@ -286,6 +298,8 @@ def test_a_journal_written_whole_is_the_one_that_was_written_line_by_line(journa
     journal.record_tell(0, value=0.5, stderr=0.1, seconds=2.0, folder=".", extra={"a": [1, None]})
     journal.record_ask(1, {"rate": 0.2}, started=2.5, progress=0.5)
     journal.record_fail(1, reason="undone", seconds=1.0, folder=".")
+    journal.record_ask(3, {"rate": 0.4}, started=4.5, progress=1.0)
+    journal.record_fail(3, reason="no file", repairable=True)
     journal.record_ask(2, {"rate": 0.3}, started=3.5, progress=0.75)
     header, trials = journal.replay()
     other = Journal(tmp_path / "other.jsonl")

@@ -19,6 +19,7 @@ from bayesft.bo.trial import Trial
     ({"state": "finished", "value": 1, "stderr": math.inf}, "`stderr` to be a finite number"),
     ({"state": "finished", "value": 1, "reason": "x"}, "`reason`"),
     ({"state": "failed"}, "`reason`"),
+    ({"repairable": True}, "a failed trial alone to be `repairable`, but got 'running'"),
     ({"state": "failed", "reason": ""}, "`reason`"),
     ({"state": "failed", "reason": "x", "value": 1.0}, "no `value`"),
     ({"value": 0.5}, "a running trial to have no `value`"),

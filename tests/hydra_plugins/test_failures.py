@@ -7,8 +7,9 @@ import pickle
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException, HydraException
 
+from bayesft.errors import DataError
 from hydra_plugins.bayesft_sweeper import _outcome, _sweep
 from tests.helpers.sweeps import Task, X, events, fail, results, sweep, wrap_launcher
 
@@ -142,6 +143,84 @@ def test_the_same_command_does_not_go_on_after_too_many_failures(tmp_path):
     assert not again.seen
     sweep(tmp_path / "s", again, *settings[:-1], "hydra.sweeper.max_failure_rate=0.5")
     assert len(again.seen) == 7
+
+
+MISTAKES = [DataError("b.png is damaged"), CompactHydraException("b.png is damaged")]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_that_was_put_right_does_not_hold_up_the_search(tmp_path, mistake):
+    folder, settings = tmp_path / "s", [X, "hydra.sweeper.n_trials=4"]
+    broken = Task(lambda cfg: fail(mistake))
+    with pytest.raises(HydraException) as refused:
+        sweep(folder, broken, *settings)
+    message = str(refused.value)
+    assert "2 of 4 trials failed" in message
+    assert "Error: b.png is damaged. Its log" in message or "Exception: b.png is" in message
+    assert f"the same command and hydra.sweep.dir={folder}: 2 of them run again" in message
+    assert "No trial has finished" in message
+    assert "larger" not in message
+    repaired = Task()
+    sweep(folder, repaired, *settings)
+    # The same points come first, in folders of their own.
+    assert repaired.seen[:2] == broken.seen
+    assert len(repaired.seen) == 4
+    assert sorted(event["number"] for event in events(folder, "tell")) == [0, 1, 2, 3]
+    ended = events(folder, "fail") + events(folder, "tell")
+    assert len({event["folder"] for event in ended}) == 6
+    found = results(folder)
+    assert (found["num_trials"], found["num_failed"]) == (4, 0)
+
+
+def test_a_mistake_that_was_not_put_right_ends_the_search_again(tmp_path):
+    settings = [X, "hydra.sweeper.n_trials=10", "hydra.sweeper.max_failure_rate=0.2"]
+    broken = Task(lambda cfg: fail(DataError("b.png is damaged")))
+    for seen in (3, 6):
+        with pytest.raises(HydraException, match=r"3 of 10 trials failed"):
+            sweep(tmp_path / "s", broken, *settings)
+        assert len(broken.seen) == seen
+    assert broken.seen[3:] == broken.seen[:3]
+    assert results(tmp_path / "s")["num_failed"] == 3
+
+
+def test_one_mistake_among_many_trials_is_told_in_the_end_and_tried_again(tmp_path, capsys):
+    folder, settings = tmp_path / "s", [X, "hydra.sweeper.n_trials=5", "hydra.sweep.subdir=job"]
+    mistake = DataError("b.png is damaged")
+    task = Task(lambda cfg: fail(mistake) if len(task.seen) == 1 else cfg.x)
+    sweep(folder, task, *settings)
+    assert "1 trial failed, trial 0 with DataError: b.png is damaged. Once that is put right" in (
+        capsys.readouterr().out
+    )
+    assert results(folder)["num_failed"] == 1
+    again = Task(lambda cfg: cfg.x)
+    sweep(folder, again, *settings)
+    # That one alone, though its job left an outcome in the folder that all have.
+    assert again.seen == task.seen[:1]
+    assert "Running again what may have been put right: trial 0\n" in capsys.readouterr().out
+    assert results(folder)["num_failed"] == 0
+    assert results(folder)["num_trials"] == 5
+
+
+def test_a_mistake_is_tried_again_where_the_search_had_reason_to_stop(tmp_path):
+    settings = [X, "hydra.sweeper.n_trials=20", "hydra.sweeper.patience=2",
+                "hydra.sweeper.n_initial=3"]  # fmt: skip
+    task = Task(lambda cfg: fail(DataError("b.png")) if len(task.seen) == 2 else -len(task.seen))
+    sweep(tmp_path / "s", task, *settings)
+    assert results(tmp_path / "s")["stopped"]
+    again = Task(lambda cfg: -100.0)
+    sweep(tmp_path / "s", again, *settings)
+    assert again.seen == [task.seen[1]]
+    assert results(tmp_path / "s")["num_failed"] == 0
+
+
+def test_other_failures_are_not_tried_again(tmp_path):
+    folder, settings = tmp_path / "s", [X, "hydra.sweeper.n_trials=5"]
+    task = Task(lambda cfg: fail(FloatingPointError()) if len(task.seen) == 1 else cfg.x)
+    sweep(folder, task, *settings)
+    again = Task()
+    sweep(folder, again, *settings)
+    assert not again.seen
+    assert results(folder)["num_failed"] == 1
 
 
 @pytest.mark.parametrize("code", [0, 2, 128, 255, None, "no data"])

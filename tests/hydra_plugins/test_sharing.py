@@ -130,6 +130,24 @@ def test_the_first_result_of_a_trial_counts(tmp_path, caplog):
         assert again.number == 1
 
 
+def test_a_failed_trial_that_one_opens_again_is_everybodys(tmp_path):
+    with _study(tmp_path) as one, _study(tmp_path) as other:
+        with one.locked():
+            [first] = one.start(1)
+        one.finish(first, Outcome(reason="no file", repairable=True), folder="0")
+        with other.locked():
+            [opened] = other.reopen(other.repairable())
+        with one.locked():
+            assert not one.ended()
+            [again] = one.start(1)
+        assert (again.number, again.params) == (first.number, first.params)
+        assert len({first.job, opened.job, again.job}) == 3
+        with other.locked():
+            assert not other.repairable()
+            assert not other.left_over()
+            assert [trial.number for trial in other.start(1)] == [1]
+
+
 def test_a_process_that_is_interrupted_leaves_its_trial_to_the_others(command, tmp_path):
     folder = tmp_path / "s"
     command += ["x=interval(0,1)", "hydra.sweeper.n_trials=4", "hydra.sweeper.heartbeat=1000"]
