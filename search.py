@@ -1,5 +1,11 @@
 """A search: `python search.py -m hydra/sweeper=bayesft`. See `python search.py --help`."""
 
+if __name__ == "__main__":
+    # Before Hydra, which takes a while to import.
+    from bayesft.interrupts import leave_quietly_until_at_work, run
+
+    leave_quietly_until_at_work()
+
 from typing import Any
 
 import hydra
@@ -16,4 +22,4 @@ def main(cfg: DictConfig) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,5 +1,11 @@
 """One training: `python train.py model=lenet5 data=mnist`. See `python train.py --help`."""
 
+if __name__ == "__main__":
+    # Before Hydra, which takes a while to import.
+    from bayesft.interrupts import leave_quietly_until_at_work, run
+
+    leave_quietly_until_at_work()
+
 import hydra
 from omegaconf import DictConfig
 
@@ -14,4 +20,4 @@ def main(cfg: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
