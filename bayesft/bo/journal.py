@@ -254,8 +254,8 @@ def write_journal(
 ) -> None:
     """Put a journal of `trials` in the place of what is at `path`, all at once.
 
-    For a search whose state lies elsewhere, in a checkpoint say: a journal of its can be
-    ahead of the checkpoint that it goes on from.
+    For a search whose state lies elsewhere, in a checkpoint say: its journal can be ahead of
+    the checkpoint that it goes on from.
 
     Raises:
         JournalError: The file cannot be written; the one that was there is as it was.

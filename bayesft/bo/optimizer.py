@@ -141,7 +141,9 @@ class Optimizer:
     def ask(self, n: int = 1, *, progress: float | None = None) -> list[dict[str, Any]]:
         """Return the points of the next n trials and count them as running.
 
-        Their numbers are `next_number`, as it is before the call, and those after.
+        Their numbers are `next_number`, as it is before the call, and those after. Where
+        whatever the Gaussian process would choose was tried already, as in a small space when
+        all of it was, the point is a Sobol one.
 
         Args:
             n: How many.
@@ -151,9 +153,6 @@ class Optimizer:
         Raises:
             OptimizerError: `n` is no integer larger than 0, or `progress` is missing,
                 or given where the value does not change.
-
-        The point is a Sobol one, too, if whatever the Gaussian process would choose was
-        tried already, as in a small space when all of it was.
 
         Warns:
             OptimizerWarning: The Gaussian process failed; the point is a Sobol one.
