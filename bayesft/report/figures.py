@@ -43,7 +43,9 @@ def draw_curves(
         axes.plot(sigmas, means, color=colour, marker="o", markersize=4, label=name)
         axes.plot(sigmas, low, color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
     # Of a score of whole batches nobody can tell what their images add to it.
-    known = all(p.noise >= 0 or p.sigma == 0 for curve in curves.values() for p in curve.points)
+    known = all(
+        p.image_variance >= 0 or p.sigma == 0 for curve in curves.values() for p in curve.points
+    )
     label = f"what 95 % of {'chips' if known else 'draws'} reach"
     axes.plot([], [], color="0.4", linewidth=0.9, linestyle=(0, (4, 3)), label=label)
     axes.set_xlabel("σ of the drift")

@@ -6,10 +6,11 @@ how many it takes, `statistics` what the scores tell.
 """
 
 from bayesft.robustness.clean import clean_score, clean_visit
-from bayesft.robustness.curve import Curve, CurvePoint
+from bayesft.robustness.curve import Curve
 from bayesft.robustness.errors import PrecisionWarning, ScoreWarning
 from bayesft.robustness.montecarlo import evaluate
 from bayesft.robustness.paired import Difference, DifferencePoint, paired_difference
+from bayesft.robustness.point import CurvePoint
 from bayesft.robustness.score import Score, accuracy
 
 __all__ = [

@@ -1,124 +1,24 @@
 """The result of a drift evaluation: the score at each sigma, with its error."""
 
-import csv
 import itertools
-import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from bayesft.errors import SettingError
-from bayesft.folders import at_once
 from bayesft.robustness import statistics
+from bayesft.robustness.curve_file import (
+    read_csv,
+    read_json,
+    told_if_unreadable,
+    write_csv,
+    write_json,
+)
+from bayesft.robustness.point import CurvePoint
 
-_FORMAT = 2
 # In a CSV file, beside a point's own columns.
 _TARGET = "target_stderr"
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """The score at one sigma, over draws.
-
-    Attributes:
-        sigma: the strength of the drift.
-        mean: the mean over draws; unbiased for the expected score.
-        stderr: its standard error; NaN for a single draw.
-        std: the standard deviation of the draws' scores (n - 1). A draw is scored
-            on `images / draws` images, so this holds the spread between chips and
-            the sampling of images; with many images per draw it is the former.
-        quantile05: the 5 % quantile of the chips' scores on all images: what 95 % of the chips
-            reach; see `statistics.low_quantile_of_chips`. Where `noise` is not known it is that
-            of the draws' scores, which is lower the fewer images a draw has.
-        draws: how many draws.
-        images: how many images these draws were scored on, all together.
-        nonfinite: how many draws had a score that was not finite, and were
-            counted as the worst score.
-        quantile05_low: the lower end of a 95 % interval for `quantile05`; NaN where the
-            draws are too few to give it, fewer than 72. At sigma 0 it is the mean's.
-        quantile05_high: its upper end.
-        worst: the lowest score of a draw, on the images that it was scored on.
-        unseen: how far the mean may be off by what no image has shown, or no chip where
-            all draws have the same score; see `statistics.unseen`. It matters near the
-            best and the worst score alone.
-        strata: how many folds the draws belong to, see `Curve`.
-        noise: what the sampling of images adds to the variance of the draws' scores; NaN where
-            that is not known, because a score is of a whole batch or a draw has one image.
-    """
-
-    sigma: float
-    mean: float
-    stderr: float
-    std: float
-    quantile05: float
-    draws: int
-    images: int
-    nonfinite: int = 0
-    quantile05_low: float = math.nan
-    quantile05_high: float = math.nan
-    worst: float = math.nan
-    unseen: float = 0.0
-    strata: int = 1
-    noise: float = math.nan
-
-    @classmethod
-    def from_scores(
-        cls,
-        sigma: float,
-        scores: Sequence[float | None],
-        *,
-        images: int,
-        nonfinite: int = 0,
-        strata: int = 1,
-        worst_score: float = 0.0,
-        best_score: float = 1.0,
-        noise: float = math.nan,
-    ) -> "CurvePoint":
-        """Summarise one score per draw, gaps None; `images` counts all draws together."""
-        [row] = statistics.as_array([scores])
-        there = [score for score in scores if score is not None]
-        mean, std = statistics.mean(row, strata), statistics.std(row, strata)
-        stderr = statistics.stderr(row, strata)
-        tried = statistics.tries(len(there), images, sigma=sigma, agree=std == 0)
-        if sigma == 0 and noise > 0:
-            # All chips are one, and what differs is the images.
-            margin = statistics.student_margin(stderr, len(there) - strata)
-            quantile, low, high = mean, mean - margin, mean + margin
-        else:
-            quantile, low, high = statistics.low_quantile_of_chips(row, 0.05, noise, strata)
-        return cls(
-            sigma=sigma,
-            mean=mean,
-            stderr=stderr,
-            std=std,
-            quantile05=quantile,
-            draws=len(there),
-            images=images,
-            nonfinite=nonfinite,
-            # There are no scores beyond the worst and the best.
-            quantile05_low=max(low, min(worst_score, quantile)),
-            quantile05_high=min(high, max(best_score, quantile)),
-            worst=min(there),
-            unseen=statistics.unseen(mean, tried, worst=worst_score, best=best_score),
-            strata=strata,
-            noise=noise,
-        )
-
-    def interval(self, confidence: float = statistics.CONFIDENCE) -> tuple[float, float]:
-        """Return an interval of confidence for the mean; NaN for a single draw.
-
-        It is Student's, wider by what no image has shown: ten images that were all
-        right do not make a score of 1 certain. What a part p of the chips does is seen from
-        about 3/p draws on; where a few chips fail, and fewer draws met none of them, the
-        interval does not know of them. Of a few draws of skewed scores it is too narrow.
-
-        Args:
-            confidence: between 0 and 1.
-        """
-        degrees = self.draws - self.strata
-        return statistics.interval(self.mean, self.stderr, degrees, confidence, unseen=self.unseen)
 
 
 @dataclass(frozen=True)
@@ -253,19 +153,7 @@ class Curve:
         Raises:
             SettingError: there is no such folder.
         """
-        content = {
-            "format": _FORMAT,
-            "seed": self.seed,
-            "strata": self.strata,
-            "target_stderr": self.target_stderr,
-            "drift": self.drift,
-            "points": [_without_nan(asdict(point)) for point in self.points],
-            "scores": self.scores,
-        }
-        with _whole(path) as temporary:
-            temporary.write_text(
-                json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-            )
+        write_json(path, asdict(self))
 
     @classmethod
     def from_json(cls, path: str | Path) -> "Curve":
@@ -274,9 +162,9 @@ class Curve:
         Raises:
             SettingError: the file is not such a curve.
         """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            points = tuple(CurvePoint(**_with_nan(point)) for point in content["points"])
+        with told_if_unreadable(path):
+            content = read_json(path)
+            points = tuple(CurvePoint(**point) for point in content["points"])
             scores = content["scores"]
             if scores is not None:
                 scores = tuple(tuple(row) for row in scores)
@@ -289,8 +177,6 @@ class Curve:
                 content.get("target_stderr"),
                 content.get("drift"),
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _unreadable(path, error) from error
 
     def to_csv(self, path: str | Path) -> None:
         """Write the summary, one row per sigma, for a spreadsheet.
@@ -298,12 +184,7 @@ class Curve:
         Raises:
             SettingError: there is no such folder.
         """
-        with _whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [*(field.name for field in fields(CurvePoint)), _TARGET])
-            writer.writeheader()
-            writer.writerows(
-                {**asdict(point), _TARGET: self.target_stderr} for point in self.points
-            )
+        write_csv(path, [{**asdict(p), _TARGET: self.target_stderr} for p in self.points])
 
     @classmethod
     def from_csv(cls, path: str | Path) -> "Curve":
@@ -312,45 +193,14 @@ class Curve:
         Raises:
             SettingError: the file is not such a curve.
         """
-        try:
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
+        with told_if_unreadable(path):
+            rows = read_csv(path)
             points = tuple(_point_from_row(row) for row in rows)
             # A file of an earlier version has none.
             target = rows[0].get(_TARGET) if rows else None
             strata = points[0].strata if points else 1
             return cls(points, strata=strata, target_stderr=float(target) if target else None)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _unreadable(path, error) from error
-
-
-def _without_nan(point: dict) -> dict:
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in point.items()}
-
-
-def _with_nan(point: dict) -> dict:
-    return {k: math.nan if v is None else v for k, v in point.items()}
 
 
 def _point_from_row(row: dict[str, str]) -> CurvePoint:
     return CurvePoint(**{f.name: f.type(row[f.name]) for f in fields(CurvePoint) if f.name in row})
-
-
-def _unreadable(path: str | Path, error: Exception) -> SettingError:
-    return SettingError(
-        f"{path} is not a curve that BayesFT wrote ({type(error).__name__}: {error}). "
-        "Expected the output of `Curve.to_json` or `Curve.to_csv`."
-    )
-
-
-@contextmanager
-def _whole(path: str | Path) -> Iterator[Path]:
-    """Give a file to write to, which is `path` at the end: a reader never sees half of it."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise SettingError(
-            f"There is no folder {path.parent} to write {path.name} to. Make it first, or choose "
-            "another."
-        )
-    with at_once(path) as temporary:
-        yield temporary

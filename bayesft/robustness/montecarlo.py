@@ -15,10 +15,11 @@ from bayesft.errors import SettingError
 from bayesft.robustness.adaptive import draw_until, mean_of_finite
 from bayesft.robustness.amount import check_amounts, check_score, check_sigmas
 from bayesft.robustness.backends import AUTO, check_backend
-from bayesft.robustness.curve import Curve, CurvePoint
+from bayesft.robustness.curve import Curve
 from bayesft.robustness.errors import PrecisionWarning, ScoreWarning
 from bayesft.robustness.images import ImagePool, draw_indices
 from bayesft.robustness.memory import keep_freed_memory
+from bayesft.robustness.point import CurvePoint
 from bayesft.robustness.sampler import Requests, Sampler
 from bayesft.robustness.score import Score, accuracy
 from bayesft.robustness.sequential import FOLDS
@@ -287,7 +288,7 @@ def _curve(
                 strata=strata,
                 worst_score=worst,
                 best_score=best,
-                noise=own,
+                image_variance=own,
             )
         )
         scores.append(tuple(finite))

@@ -52,6 +52,27 @@ def test_a_target_that_was_missed_is_missed_in_a_spreadsheet_too(tmp_path):
     assert (back.target_stderr, back.strata) == (0.01, 8)
 
 
+def test_what_had_another_name_is_read_by_it(tmp_path):
+    point = CurvePoint.from_scores(0.3, [0.4, 0.6], images=20, image_variance=0.01)
+    Curve((point,)).to_json(tmp_path / "c.json")
+    Curve((point,)).to_csv(tmp_path / "c.csv")
+    for name, read in (("c.json", Curve.from_json), ("c.csv", Curve.from_csv)):
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(text.replace("image_variance", "noise"))
+        assert read(tmp_path / name).points[0].image_variance == 0.01
+
+
+@pytest.mark.parametrize("read", [Curve.from_json, Curve.from_csv])
+def test_a_file_that_is_not_there_is_told(tmp_path, read):
+    with pytest.raises(SettingError, match=r"none.*No such file"):
+        read(tmp_path / "none")
+
+
+def test_a_folder_is_no_file_to_write_to(tmp_path):
+    with pytest.raises(SettingError, match=r"is a folder\. Name a file"):
+        Curve((CurvePoint.from_scores(0.3, [0.4, 0.6], images=20),)).to_csv(tmp_path)
+
+
 @pytest.mark.parametrize(
     "content", ['{"points": ["a"], "scores": null, "seed": 1}', "[]", "{}", ""]
 )

@@ -63,7 +63,7 @@ def test_without_noise_it_is_the_scores():
 
 def test_the_ends_are_scores():
     scores = [0.0] * 20 + [1.0] * 80
-    point = CurvePoint.from_scores(0.3, scores, images=1000, noise=0.02)
+    point = CurvePoint.from_scores(0.3, scores, images=1000, image_variance=0.02)
     assert 0 <= point.quantile05_low <= point.quantile05 <= point.quantile05_high <= 1
 
 
@@ -95,7 +95,7 @@ def test_it_does_not_depend_on_the_images_of_a_draw(monkeypatch, case, settings)
     assert point.quantile05_low <= truth.points[0].quantile05 <= point.quantile05_high
     assert point.quantile05 == pytest.approx(truth.points[0].quantile05, abs=0.02)
     # All images tell the chip's score itself.
-    assert truth.points[0].noise == 0
+    assert truth.points[0].image_variance == 0
     assert truth.points[0].quantile05 == np.quantile(np.array(truth.scores[0]), LEVEL)
 
 
@@ -117,6 +117,6 @@ def test_a_score_of_a_whole_batch_tells_nothing_of_its_images(case):
     point = evaluate(
         model, data, LogNormalDrift(), [0.4], 100, images_per_draw=50, score=whole
     ).points[0]
-    assert math.isnan(point.noise)
+    assert math.isnan(point.image_variance)
     single = evaluate(model, data, LogNormalDrift(), [0.4], 100, images_per_draw=1).points[0]
-    assert math.isnan(single.noise)
+    assert math.isnan(single.image_variance)

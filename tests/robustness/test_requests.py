@@ -60,7 +60,7 @@ def test_the_variance_within_is_that_of_all_rounds(asked):
     assert len(asked) > 1
     within = torch.cat([rows[:, 0, 1] for _, rows in asked])
     assert len(within) >= curve.points[0].draws
-    assert curve.points[0].noise == pytest.approx(float(within.mean()) / 5 * (1 - 5 / 60))
+    assert curve.points[0].image_variance == pytest.approx(float(within.mean()) / 5 * (1 - 5 / 60))
 
 
 @pytest.mark.parametrize("most", [3, 100])
