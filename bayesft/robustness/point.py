@@ -19,8 +19,8 @@ class CurvePoint:
             on `images / draws` images, so this holds the spread between chips and
             the sampling of images; with many images per draw it is the former.
         quantile05: the 5 % quantile of the chips' scores on all images: what 95 % of the chips
-            reach; see `statistics.low_quantile_of_chips`. Where `image_variance` is not known it is that
-            of the draws' scores, which is lower the fewer images a draw has.
+            reach; see `statistics.low_quantile_of_chips`. Where `image_variance` is not known it
+            is that of the draws' scores, which is lower the fewer images a draw has.
         draws: how many draws.
         images: how many images these draws were scored on, all together.
         nonfinite: how many draws had a score that was not finite, and were

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bayesft.drift import Chip, LogNormalDrift, StuckAtDrift
 from bayesft.errors import SettingError
-from bayesft.robustness import Curve, accuracy, evaluate, paired_difference
+from bayesft.robustness import Curve, ScoreWarning, accuracy, evaluate, paired_difference
 from bayesft.robustness.images import draw_indices
 
 DRIFT = LogNormalDrift()
