@@ -18,6 +18,9 @@ from bayesft.errors import DataError, SettingError, reason_of
 _VALIDATION = ("val", "valid", "validation")
 _PARTS = ("train", *_VALIDATION, "test")
 
+# The formats whose 16 bits Pillow may hand over in integers of 32.
+_SCALED = ("PNG", "PPM")
+
 
 class ImageFiles:
     """Image files by index; each is decoded when it is asked for.
@@ -39,13 +42,25 @@ class ImageFiles:
 def read_image(path: str | Path) -> Tensor:
     """Return the image in the file as uint8, shape `(3, height, width)`.
 
+    What is transparent is white.
+
     Raises:
-        DataError: the file cannot be read as an image.
+        DataError: the file cannot be read as an image, or its pixels have no known range.
     """
     with opened(path) as image:
-        if image.mode.startswith("I"):
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format in _SCALED):
             # Grey in 16 bits, which a conversion would cut off at 255.
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        elif image.mode in ("I", "F"):
+            kind = "integers of 32 bits" if image.mode == "I" else "floats"
+            raise DataError(
+                f"The pixels of {path} are {kind}, and nothing says which of them is white. Save "
+                "it with 8 bits for each colour, from 0 to 255."
+            )
+        if image.mode.endswith("A") or "transparency" in image.info:
+            # A conversion drops it, and what is drawn in it alone would be black on black.
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return pil_to_tensor(image.convert("RGB"))
 
 

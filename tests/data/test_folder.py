@@ -155,6 +155,48 @@ def test_grey_in_16_bits_is_scaled(tmp_path):
     assert torch.equal(image[0], torch.from_numpy(pixels // 256).to(torch.uint8))
 
 
+def test_grey_in_16_bits_of_another_format_is_scaled(tmp_path):
+    pixels = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(pixels).save(tmp_path / "deep.pgm")
+    Image.fromarray(pixels).save(tmp_path / "deep.tif")
+    expected = torch.from_numpy(pixels // 256).to(torch.uint8)
+    assert torch.equal(read_image(tmp_path / "deep.pgm")[0], expected)
+    assert torch.equal(read_image(tmp_path / "deep.tif")[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest", "words"),
+    [(np.int32, 255, "integers of 32 bits"), (np.float32, 1, "floats")],
+)
+def test_pixels_of_no_known_range_are_refused(tmp_path, dtype, largest, words):
+    """They would be all black."""
+    path = tmp_path / "grey.tif"
+    Image.fromarray(np.linspace(0, largest, 64).reshape(8, 8).astype(dtype)).save(path)
+    with pytest.raises(DataError, match=rf"The pixels of .*grey.tif are {words}.*with 8 bits"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L"])
+def test_what_is_transparent_is_white(tmp_path, mode):
+    """A drawing may be in the transparency alone."""
+    clear = np.zeros((8, 8), dtype=bool)
+    clear[2:, 3:] = True
+    if mode in ("RGBA", "LA"):
+        image = Image.new(mode, (8, 8))
+        image.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+        image.save(tmp_path / "drawn.png")
+    else:
+        # The value 1, as black as 0, is the transparent one.
+        image = Image.fromarray(clear.astype(np.uint8))
+        if mode == "P":
+            image.putpalette([0] * 6)
+        image.save(tmp_path / "drawn.png", transparency=1)
+    drawn = read_image(tmp_path / "drawn.png")
+    assert drawn.shape == (3, 8, 8)
+    black = 0 if mode != "L" else drawn[0, 0, 0]
+    assert torch.equal(drawn[1], torch.where(torch.from_numpy(clear), 255, black).byte())
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_what_validation_images_are_called(tmp_path, name):
     for part in ("train", name):
