@@ -106,11 +106,12 @@ def image_folders(root: str | Path | None) -> ImageFolders:
     """Return how the images lie below `root`.
 
     Training images are in `root/train` if that has folders in it, and in `root` itself
-    otherwise.
+    otherwise. `Train` is `train`, and so with the others.
 
     Raises:
         SettingError: `root` is None.
-        DataError: there is no such folder, or no class folder in it.
+        DataError: there is no such folder, or no class folder in it, or folders in place of images
+            in a class folder.
     """
     layout = (
         "Expected a folder of images for each class, or train/, and val/ and test/ if there are "
@@ -126,21 +127,32 @@ def image_folders(root: str | Path | None) -> ImageFolders:
         raise DataError(
             f"There is no folder {root}, which `data.root` names. {layout}: data.root=<folder>."
         )
-    if classes := _folders_in(root / "train"):
-        val = next((root / name for name in _VALIDATION if (root / name).is_dir()), None)
-        test = root / "test" if (root / "test").is_dir() else None
-        return ImageFolders(classes, root / "train", val, test)
-    classes = _folders_in(root)
-    if not set(classes) - set(_PARTS):
-        found = f"only {', '.join(classes)}" if classes else "none"
-        raise DataError(f"There are no class folders in {root} (`data.root`): {found}. {layout}.")
-    for name in classes:
-        if name in _PARTS and _folders_in(root / name):
-            raise DataError(
-                f"{root} (`data.root`) has class folders beside {name}/, which has class folders "
-                f"of its own: are they classes, or parts? {layout}."
-            )
-    return ImageFolders(classes, root)
+    found = _folders_in(root)
+    parts = _parts_among(root, found)
+    if "train" in parts and (classes := _folders_in(parts["train"])):
+        val = next((parts[name] for name in _VALIDATION if name in parts), None)
+        folders = ImageFolders(classes, parts["train"], val, parts.get("test"))
+    elif set(found) - {each.name for each in parts.values()}:
+        for folder in parts.values():
+            if _folders_in(folder):
+                raise DataError(
+                    f"{root} (`data.root`) has class folders beside {folder.name}/, which has "
+                    f"class folders of its own: are they classes, or parts? {layout}."
+                )
+        folders = ImageFolders(found, root)
+    else:
+        names = f"only {', '.join(found)}" if found else "none"
+        raise DataError(f"There are no class folders in {root} (`data.root`): {names}. {layout}.")
+    nested = [name for name in folders.classes if _holds_only_folders(folders.train / name)]
+    if nested:
+        first = folders.train / nested[0]
+        raise DataError(
+            f"Expected images in the class folders of {folders.train} (`data.root` is {root}), but "
+            f"in {', '.join(nested)} there are only folders, such as {_folders_in(first)[0]}. If "
+            f"those are the classes, set data.root={first}; if these are parts, call them train, "
+            "val and test; or put each class's images into its folder itself."
+        )
+    return folders
 
 
 def labelled_files(folder: Path, classes: Sequence[str]) -> tuple[list[str], Tensor]:
@@ -176,6 +188,27 @@ def labelled_files(folder: Path, classes: Sequence[str]) -> tuple[list[str], Ten
             )
     paths, numbers = zip(*files, strict=True)
     return list(paths), torch.tensor(numbers, dtype=torch.int64)
+
+
+def _parts_among(root: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Return the folders of `root` that are called as parts are, by the part's name."""
+    parts = {}
+    for name in names:
+        part = name.lower()
+        if part in parts:
+            raise DataError(
+                f"{root} (`data.root`) has both {parts[part].name}/ and {name}/. Put what is in "
+                "them into one folder, or give one of them another name."
+            )
+        if part in _PARTS:
+            parts[part] = root / name
+    return parts
+
+
+def _holds_only_folders(folder: Path) -> bool:
+    # An image, which nearly all files are, ends the listing.
+    images = (each for each in folder.iterdir() if each.suffix.lower() in IMG_EXTENSIONS)
+    return next(images, None) is None and bool(_folders_in(folder))
 
 
 def _folders_in(folder: Path) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from bayesft.data.files import ImageFiles, image_folders, labelled_files
 from bayesft.data.sets import Labelled
 from bayesft.data.settings import check_amount
 from bayesft.data.split import split_indices
+from bayesft.errors import DataError
 
 _TEST_SEED = 1797
 
@@ -35,7 +36,7 @@ class FolderDataModule(ImageDataModule):
 
     Raises:
         SettingError: a setting that cannot be.
-        DataError: there are no class folders at `root`.
+        DataError: there are no class folders at `root`, or there is only one.
     """
 
     def __init__(
@@ -49,7 +50,16 @@ class FolderDataModule(ImageDataModule):
         **settings: Any,
     ) -> None:
         self.folders = image_folders(root)
-        num_classes = len(self.folders.classes) if num_classes is None else num_classes
+        count = len(self.folders.classes)
+        num_classes = count if num_classes is None else num_classes
+        if count == num_classes == 1:
+            # Which nobody typed: the config counts the folders.
+            raise DataError(
+                f"Expected at least two class folders in {self.folders.train} (`data.root` is "
+                f"{root}), but there is only {self.folders.classes[0]}. If its images are not all "
+                "of one class, make a folder for each; if data.root is one level too deep or too "
+                "high, correct it."
+            )
         super().__init__(num_classes=num_classes, crop=crop, channels=channels, **settings)
         check_amount("test_size", test_size)
         self.test_size = test_size

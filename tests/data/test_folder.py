@@ -210,3 +210,45 @@ def test_class_folders_beside_a_part(tmp_path):
     write_images(tmp_path / "test")
     with pytest.raises(DataError, match="beside test/, which has class folders of its own"):
         image_folders(tmp_path)
+
+
+def test_parts_may_begin_with_a_capital(tmp_path):
+    for part in ("Train", "VAL", "Test"):
+        write_images(tmp_path / part, count=3)
+    found = image_folders(tmp_path)
+    assert found.classes == ("cat", "dog", "owl")
+    assert [each.name for each in (found.train, found.val, found.test)] == ["Train", "VAL", "Test"]
+
+
+def test_two_folders_of_one_part(tmp_path):
+    for part in ("Train", "train"):
+        (tmp_path / part / "cat").mkdir(parents=True)
+    if len(list(tmp_path.iterdir())) == 1:
+        pytest.skip("a file system that does not tell Train from train")
+    with pytest.raises(DataError, match="has both Train/ and train/"):
+        image_folders(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("testing", "training"), ("animals",), ("animals", "plants")])
+def test_folders_in_place_of_images(tmp_path, names):
+    """Or a training of which animal it is would learn what is an animal."""
+    for name in names:
+        write_images(tmp_path / name)
+    words = rf"`data.root` is .* in {', '.join(names)} there are only folders, such as cat\. "
+    with pytest.raises(DataError, match=rf"{words}.*data.root=.*/{names[0]};.*train, val and test"):
+        image_folders(tmp_path)
+
+
+def test_images_deeper_in_a_class_folder_belong_to_it(tmp_path):
+    write_images(tmp_path, count=5)
+    (tmp_path / "cat" / "more").mkdir()
+    (tmp_path / "cat" / "000.png").rename(tmp_path / "cat" / "more" / "000.png")
+    data = folder(tmp_path)
+    data.prepare_data()
+    assert (data.num_classes, len(data.load_train().labels)) == (3, 12)
+
+
+def test_one_class_folder(tmp_path):
+    write_images(tmp_path / "train", classes=("cat",))
+    with pytest.raises(DataError, match=r"two class folders in .*train \(`data.root`.*only cat\."):
+        folder(tmp_path)
