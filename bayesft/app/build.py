@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import nn
 
 from bayesft.app.errors import told_plainly
+from bayesft.app.known import check_known
 from bayesft.drift import Drift
 from bayesft.errors import SettingError, reason_of
 from bayesft.models import OWN, add_sites, placement, set_dropout, sleeping_sites
@@ -190,10 +191,11 @@ def check(cfg: DictConfig) -> None:
     """Raise what is wrong with the settings that no constructor sees.
 
     Raises:
-        SettingError: a seed, a length, a sigma, a backend or an amount is not one, two purposes
-            share their chips, two checkpoints are given, or settings are of a callback that
-            there is not.
+        SettingError: there is no such setting, a seed, a length, a sigma, a backend or an amount
+            is not one, two purposes share their chips, two checkpoints are given, or settings are
+            of a callback that there is not.
     """
+    check_known(cfg)
     seed = cfg.seed
     if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**32):
         raise SettingError(f"Expected `seed` to be null or from 0 to 2^32 - 1, but got {seed!r}.")
