@@ -18,6 +18,7 @@ from bayesft.app.errors import told_plainly
 from bayesft.app.known import check_known
 from bayesft.drift import Drift
 from bayesft.errors import SettingError, reason_of
+from bayesft.methods import ERM
 from bayesft.models import OWN, add_sites, placement, set_dropout, sleeping_sites
 from bayesft.models import site_names as model_site_names
 from bayesft.robustness.amount import amount, check_sigmas
@@ -43,11 +44,24 @@ def build_network(cfg: DictConfig) -> nn.Module:
     `model.sites` and `model.dropout` are not handed to the network's class: sites are
     given to the network that it makes, and rates to the sites that this turns out to have,
     so that any class will do.
+
+    Raises:
+        SettingError: it is none, or has other sites or rates than are asked for.
     """
     settings = OmegaConf.to_container(cfg.model, resolve=True)
     dropout = settings.pop("dropout", None)
     sites = settings.pop("sites", None)
     network = make(OmegaConf.create(settings))
+    if not isinstance(network, nn.Module):
+        target = settings.get("_target_")
+        raise SettingError(
+            f"Expected `model` to be a torch.nn.Module, but model._target_={target} makes a "
+            f"{type(network).__name__}. Name a class, or a function that returns a network."
+            if target is not None
+            else f"Expected `model` to have a `_target_`, the class of a network, but got "
+            f"{settings}. Choose one, such as model=lenet5, or give your config its _target_."
+        )
+    _tell_unused(network, cfg)
     if sites is None:
         sites = OWN if model_site_names(network) else "block"
     shape = image_shape(cfg)
@@ -85,6 +99,19 @@ def _wake(network: nn.Module) -> None:
         )
 
 
+def _tell_unused(network: nn.Module, cfg: DictConfig) -> None:
+    """Tell which of the network's own ways to train are not asked, if it is a LightningModule."""
+    if not isinstance(network, pl.LightningModule):
+        return
+    names = ("training_step", "validation_step", "test_step", "configure_optimizers")
+    if own := [name for name in names if is_overridden(name, network, pl.LightningModule)]:
+        log.info(
+            "%s is used as a network alone: its %s are not called, for it is trained by %s, and "
+            "by the optimizer of the config",
+            type(network).__name__, ", ".join(own), cfg.method.get("_target_"),
+        )  # fmt: skip
+
+
 def image_shape(cfg: DictConfig) -> tuple[int, int, int] | None:
     """Return channels, height and width of the images; None where the data does not tell.
 
@@ -104,9 +131,52 @@ def image_shape(cfg: DictConfig) -> tuple[int, int, int] | None:
 
 
 def build_module(cfg: DictConfig) -> pl.LightningModule:
-    """Make the LightningModule of `cfg.method` around the network."""
+    """Make the LightningModule of `cfg.method` around the network.
+
+    Raises:
+        SettingError: it is none that derives from `ERM`, does not take its settings, or has
+            nothing to train though it is to be trained.
+    """
     # A partial, so that Hydra does not copy the network into a config.
-    return make(cfg.method, _partial_=True)(build_network(cfg))
+    method = make(cfg.method, _partial_=True)
+    base = f"{ERM.__module__.rpartition('.')[0]}.{ERM.__name__}"
+    target = cfg.method.get("_target_")
+    if not callable(method):
+        raise SettingError(
+            f"Expected `method` to have a `_target_`, a class that derives from {base}, but got "
+            f"{method}. Choose one: method=erm."
+        )
+    network = build_network(cfg)
+    derive = (
+        f"A method derives from {base}, which takes the network, `task`, `optimizer` and "
+        "`scheduler`; a network of your own is trained by it as `model`, with method=erm."
+    )
+    is_method = not isinstance(method.func, type) or issubclass(method.func, ERM)
+    try:
+        signature(method.func).bind(network, **method.keywords)
+    except TypeError as error:
+        given = ", ".join(method.keywords)
+        advice = "Correct its config." if is_method else derive
+        raise SettingError(
+            f"`method` cannot be made: {target} does not take the network and {given} "
+            f"({reason_of(error)}). {advice}"
+        ) from error
+    module = method(network)
+    if not isinstance(module, ERM):
+        raise SettingError(
+            f"Expected `method` to be a {base}, but method._target_={target} makes a "
+            f"{type(module).__name__}. {derive}"
+        )
+    trained = cfg.test_only is None and 0 not in (
+        cfg.trainer.get(key) for key in ("max_epochs", "max_steps")
+    )
+    if trained and not any(each.requires_grad for each in module.parameters()):
+        raise SettingError(
+            f"There is nothing to train: no parameter of {type(network).__name__} requires a "
+            "gradient. Leave some of them to be trained (parameter.requires_grad_()), or measure "
+            "it as it is: trainer.max_epochs=0."
+        )
+    return module
 
 
 def build_data(cfg: DictConfig) -> pl.LightningDataModule:

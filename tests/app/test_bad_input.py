@@ -234,6 +234,87 @@ def test_what_a_network_of_ones_own_says_is_told(tmp_path, target, words):
         train(cfg)
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({}, r"`model` to have a `_target_`.*but got {}.*model=lenet5"),
+        ({"width": 8}, r"`model` to have a `_target_`.*but got {'width': 8}"),
+        ({"_target_": "builtins.list"}, r"torch.nn.Module, but model._target_=.*makes a list"),
+        ({"_target_": "builtins.int"}, r"torch.nn.Module, but model._target_=.*makes a int"),
+    ],
+)
+def test_what_is_no_network_is_told(tmp_path, model, words):
+    cfg = composed(tmp_path / "run", *SMALL)
+    cfg.model = {**model, "sites": None, "dropout": 0.1}
+    with pytest.raises(CommandError, match=words):
+        train(cfg)
+
+
+class Plain(pl.LightningModule):
+    """Trains itself, as a tutorial has it."""
+
+    def __init__(self, model=None):
+        super().__init__()
+        self.layers = without_sites()
+
+    def forward(self, images):
+        return self.layers(images)
+
+    def training_step(self, batch):
+        raise AssertionError
+
+    def configure_optimizers(self):
+        raise AssertionError
+
+
+class Other(Plain):
+    def __init__(self, model, *, task, optimizer, scheduler):
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            ["method._target_=tests.app.test_bad_input.Plain"],
+            r"Plain does not take the network and task, optimizer, scheduler .*'task'.*derives "
+            "from bayesft.methods.ERM",
+        ),
+        (
+            ["method._target_=tests.app.test_bad_input.Other"],
+            r"`method` to be a bayesft.methods.ERM, but .* makes a Other. A method derives",
+        ),
+        (["+method.ramp=3"], r"ERM does not take .*'ramp'.*Correct its config"),
+        (["~method._target_"], r"`method` to have a `_target_`.*method=erm"),
+    ],
+)
+def test_what_is_no_method_is_told(tmp_path, overrides, words):
+    with pytest.raises(CommandError, match=words):
+        train(composed(tmp_path / "run", *SMALL, *overrides))
+
+
+def test_a_network_that_would_train_itself_is_told_that_it_does_not(tmp_path, caplog):
+    cfg = composed(tmp_path / "run", *SMALL, "trainer.max_epochs=1")
+    cfg.model = {"_target_": "tests.app.test_bad_input.Plain", "sites": "own"}
+    with caplog.at_level("INFO"):
+        train(cfg)
+    told = "its training_step, configure_optimizers are not called, for it is trained by bayesft"
+    assert caplog.text.count(told) == 1
+
+
+def frozen():
+    return without_sites().requires_grad_(False)
+
+
+def test_a_frozen_network_is_only_measured(tmp_path):
+    cfg = composed(tmp_path / "run", *SMALL)
+    cfg.model = {"_target_": "tests.app.test_bad_input.frozen", "sites": "own"}
+    with pytest.raises(CommandError, match=r"nothing to train.*Sequential.*trainer.max_epochs=0"):
+        train(cfg)
+    cfg.trainer.max_epochs = 0
+    assert 0 <= train(cfg) <= 1
+
+
 def opens():
     return open("weights.pt")
 
