@@ -18,6 +18,7 @@ from bayesft.app.cost import TrainingCost
 from bayesft.app.errors import told_plainly
 from bayesft.app.first_batch import FirstBatch
 from bayesft.app.folder import is_one_of_many, write_config
+from bayesft.app.loaders import check_counts, told_in_words
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm
@@ -58,8 +59,11 @@ def train(cfg: DictConfig) -> float | None:
         return recorded
     folder = Path(cfg.paths.output_dir)
     with fitted(cfg) as run:
-        with _interruptible(run.trainer, _how_to_go_on(folder, cfg.resume)):
+        with _interruptible(run.trainer, _how_to_go_on(folder, cfg.resume)), told_in_words():
             measured = run.trainer.test(run.module, datamodule=run.data, verbose=False)
+        if run.trainer.test_dataloaders is not None:
+            # Of an empty one Lightning makes no test, and no word of it.
+            check_counts(run.trainer.num_test_batches, "test_dataloader")
         score = run.trainer.callback_metrics.get(f"test/drift_{run.module.task.name}")
         if run.trainer.is_global_zero:
             # Lightning gives them by loader.
@@ -126,10 +130,14 @@ def _fit(
     checkpoint: str | None,
 ) -> None:
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with told_in_words():
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:
         # A monitor that nobody logs, say.
         raise SettingError(f"Lightning cannot train so: {reason_of(error)}") from error
+    except SettingError:
+        # It is a ValueError as well.
+        raise
     except ValueError as error:
         if checkpoint is None or "specified number of total steps" not in str(error):
             raise

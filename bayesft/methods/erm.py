@@ -166,10 +166,22 @@ class ERM(pl.LightningModule):
 
     def _total_steps(self) -> int:
         steps = self.trainer.estimated_stepping_batches
-        if not math.isfinite(steps):
+        if steps == 0:
+            raise SettingError(
+                "Expected `train_dataloader` to give batches, but it gives none. Give its data set "
+                "images; with drop_last=True there must be as many as batch_size at least."
+            )
+        # Lightning's -1 is of a training set that does not tell its length.
+        if not math.isfinite(steps) or steps < 0:
+            unknown = self.trainer.max_epochs not in (None, -1)
+            remedy = (
+                "`train_dataloader` does not tell how many batches it gives: set trainer.max_steps "
+                "or trainer.limit_train_batches"
+                if unknown
+                else "Set trainer.max_epochs or trainer.max_steps"
+            )
             raise SettingError(
                 "The schedule of the learning rate, or a method's ramp, needs to know how long the "
-                "training is. Set trainer.max_epochs or trainer.max_steps, or do without: "
-                "scheduler=none, method.ramp=0."
+                f"training is. {remedy}, or do without: scheduler=none, method.ramp=0."
             )
         return int(steps)

@@ -75,6 +75,17 @@ class Task(ABC):
                 "its data set return pairs, or its collate_fn make one of what it does return."
             )
 
+    def check_targets(self, targets: Any, source: str) -> None:  # noqa: B027, nothing is a default
+        """Raise if targets have values that they cannot have; a GPU is not asked for them.
+
+        Args:
+            targets: of any batch of a loader, whose first has the form that it should have.
+            source: see `check_batch`.
+
+        Raises:
+            SettingError: they have.
+        """
+
     @abstractmethod
     def inputs(self, images: Any, targets: Any) -> tuple:
         """Return what a network in training mode is called with."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
@@ -57,7 +58,18 @@ class Classification(Task):
                 f"of each image, but got {form_of(labels)}, {labels.dtype}. Give "
                 "labels.squeeze(1).long(), or of one-hot labels labels.argmax(1)."
             )
-        low, high = int(labels.min()), int(labels.max())
+        self._check_range(labels, source)
+
+    def check_targets(self, targets: Any, source: str) -> None:
+        labels = isinstance(targets, Tensor) and not targets.is_floating_point()
+        if labels and targets.device.type == "cpu":
+            self._check_range(targets, source)
+
+    def _check_range(self, labels: Tensor, source: str) -> None:
+        classes = self.num_classes
+        if not labels.numel():
+            return
+        low, high = (int(each) for each in torch.aminmax(labels))
         if low < 0 or high >= classes:
             raise SettingError(
                 f"Expected the labels of `{source}` to be from 0 to {classes - 1}, for "

@@ -94,6 +94,12 @@ class Detection(Task):
         for target in targets:
             self._check_target(target, source)
 
+    def check_targets(self, targets: Any, source: str) -> None:
+        for target in targets:
+            labels = target.get("labels") if isinstance(target, Mapping) else None
+            if not isinstance(labels, Tensor) or labels.device.type == "cpu":
+                self._check_target(target, source)
+
     def _check_target(self, target: Any, source: str) -> None:
         parts = [target.get(name) if isinstance(target, Mapping) else None for name in _PLACES]
         if not all(isinstance(part, Tensor) for part in parts):
