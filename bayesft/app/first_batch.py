@@ -87,7 +87,7 @@ class FirstBatch(pl.Callback):
         self._seen.add(source)
         module.task.check_batch(batch, source, training=training)
         images = batch[0]
-        if not isinstance(images, Tensor):
+        if not isinstance(images, Tensor) or images.ndim < 2:
             return
         with trainer.precision_plugin.forward_context():
             if self._image_shape is not None:
@@ -102,11 +102,12 @@ class FirstBatch(pl.Callback):
             with probing(module.model, shape) as zeros:
                 module.model(zeros)
         except SettingError as error:
+            said = reason_of(error.__cause__ or error)
             declared, got = ("×".join(map(str, each)) for each in (self._image_shape, shape))
             raise SettingError(
                 f"Expected images of {declared} from `{source}`, as `data.channels` and "
                 f"`data.image_size` say, but got {got}, which {type(module.model).__name__} cannot "
-                f"take ({reason_of(error.__cause__)}). Correct the settings, or what the data "
+                f"take ({said}). Correct the settings, or what the data "
                 "module gives."
             ) from error
 
@@ -121,12 +122,13 @@ def _check_kind(model: nn.Module, images: Tensor, source: str) -> None:
         with probing(model, tuple(images.shape[1:])) as zeros:
             model(zeros.to(images.dtype))
     except SettingError as error:
+        said = reason_of(error.__cause__ or error)
         scaled = "" if images.dtype.is_floating_point else " / 255, if they are from 0 to 255"
         remedy = f"images.float(){scaled}"
         if kind != torch.float32:
             remedy += ", and the network .float()"
         raise SettingError(
             f"Expected images of {kind} from `{source}`, as the weights of {type(model).__name__} "
-            f"are, but got {images.dtype}, which it cannot take ({reason_of(error.__cause__)}). "
+            f"are, but got {images.dtype}, which it cannot take ({said}). "
             f"Have the data set give {remedy}."
         ) from error

@@ -65,10 +65,15 @@ def set_dropout(model: nn.Module, dropout: Rates) -> None:
             mapping from site to rate that leaves the other sites as they are.
 
     Raises:
-        SettingError: a rate outside [0, 1), a vector of the wrong length, an
+        SettingError: no network, a rate outside [0, 1), a vector of the wrong length, an
             unknown site, or a network without sites (a rate of 0 for all is fine
             there: it asks for nothing).
     """
+    if not isinstance(model, nn.Module):
+        raise SettingError(
+            f"Expected a network, a torch.nn.Module, to set rates of, but got a "
+            f"{type(model).__name__}. Of several set each one's: set_dropout(network, rates)."
+        )
     found = sites(model)
     if not found and not _asks_for_nothing(dropout):
         raise SettingError(

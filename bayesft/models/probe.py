@@ -1,7 +1,8 @@
 """Running a network once, to see whether it fits the images and what it does with them."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,10 @@ def probing(model: nn.Module, image_shape: tuple[int, int, int]) -> Iterator[Ten
     learn of the images.
 
     Raises:
-        SettingError: what is done inside fails, because the network cannot take such images.
+        SettingError: the shape is none, or what is done inside fails, because the network cannot
+            take such images.
     """
+    _check_shape(image_shape)
     where = next(model.parameters(), torch.empty(0))
     try:
         with in_eval_mode(model), random_states_kept(where.device), torch.no_grad():
@@ -35,6 +38,16 @@ def probing(model: nn.Module, image_shape: tuple[int, int, int]) -> Iterator[Ten
             "networks from torchvision take data.channels=3, and data.image_size=224 fits all of "
             "them but inception_v3 (299)."
         ) from error
+
+
+def _check_shape(image_shape: Any) -> None:
+    sizes = image_shape if isinstance(image_shape, Sequence) else ()
+    whole = all(isinstance(each, int) and not isinstance(each, bool) for each in sizes)
+    if not sizes or isinstance(image_shape, str) or not whole or min(sizes) < 1:
+        raise SettingError(
+            "Expected the shape of an image to be (channels, height, width), integers of at least "
+            f"1, such as (3, 32, 32), but got {image_shape!r}."
+        )
 
 
 def check_logits(

@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from bayesft.errors import SettingError
-from bayesft.models import get_dropout, set_dropout, site_names
+from bayesft.models import add_sites, get_dropout, set_dropout, site_names
 
 
 def stranger() -> nn.Module:
@@ -50,3 +50,15 @@ def test_a_network_without_sites_can_be_asked_for_nothing(nothing):
 def test_a_network_without_sites_cannot_be_asked_for_rates(something):
     with pytest.raises(SettingError, match="Linear has no dropout site"):
         set_dropout(nn.Linear(1, 1), something)
+
+
+@pytest.mark.parametrize("model", [[stranger()], (), "mlp", None])
+def test_rates_of_what_is_no_network(model):
+    with pytest.raises(SettingError, match=rf"Expected a network.*got a {type(model).__name__}\."):
+        set_dropout(model, 0.3)
+
+
+@pytest.mark.parametrize("shape", [8, "8", (1, 8, 8.0), (1, 0, 8), (), None, (True, 8, 8)])
+def test_images_of_no_shape(shape):
+    with pytest.raises(SettingError, match=r"\(channels, height, width\).*but got"):
+        add_sites(stranger(), shape)
