@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
 
-from bayesft.errors import reason_of
+from bayesft.errors import DataError, reason_of
 from hydra_plugins.bayesft_sweeper._outcome import Outcome, outcome_of, read_result
 
 
@@ -84,6 +85,19 @@ def test_without_an_outcome_the_launchers_word_counts(tmp_path, content):
     failed = outcome_of(job(ValueError("too\n big"), JobStatus.FAILED), tmp_path, ["x=1"])
     assert failed == Outcome(reason="ValueError: too big")
     assert outcome_of(None, tmp_path, ["x=1"]) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "repairable"),
+    [
+        (DataError("a.png"), True),
+        (CompactHydraException("lr"), True),
+        (RuntimeError("out of memory"), False),
+    ],
+)
+def test_what_a_person_did_can_be_put_right(tmp_path, error, repairable):
+    failed = outcome_of(job(error, JobStatus.FAILED), tmp_path, [])
+    assert failed.repairable is repairable
 
 
 def test_an_exception_without_words():
