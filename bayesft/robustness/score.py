@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bayesft.errors import SettingError
@@ -34,7 +35,8 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
         float32, shape `(images,)`.
 
     Raises:
-        SettingError: the batch or the model's output has another form.
+        SettingError: the batch or the model's output has another form, or a label is none of the
+            classes. Labels on a GPU are not looked at: each draw would have to wait for it.
     """
     return correct(*answers(model, batch))
 
@@ -63,7 +65,27 @@ def answers(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
             f"but got {form_of(logits)}. "
             "Pass a `score` of your own, a function of (model, batch)."
         )
+    _check_range(labels, logits.shape[1])
     return logits, labels
+
+
+def _check_range(labels: Tensor, classes: int) -> None:
+    if labels.device.type != "cpu" or not labels.numel():
+        return
+    # PyTorch promises neither.
+    from torch._C._functorch import get_unwrapped, is_batchedtensor
+
+    # Under vmap, which hands out one draw's, those of all draws.
+    while is_batchedtensor(labels):
+        labels = get_unwrapped(labels)
+    low, high = (int(each) for each in torch.aminmax(labels))
+    if low < 0 or high >= classes:
+        # No image would be right, and the score 0 without a word.
+        raise SettingError(
+            f"`accuracy` expects labels from 0 to {classes - 1}, for the model gives {classes} "
+            f"logits, but got {low} to {high}. Count classes from 0, give the model an output for "
+            "each class, or pass a `score` of your own: a function of (model, batch)."
+        )
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:

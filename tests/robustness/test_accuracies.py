@@ -6,7 +6,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from bayesft.drift import LogNormalDrift
-from bayesft.models import LeNet5
+from bayesft.errors import SettingError
+from bayesft.models import MLP, LeNet5
 from bayesft.robustness import accuracy, evaluate
 from bayesft.robustness.backends import in_place
 from bayesft.robustness.score import correct
@@ -25,6 +26,10 @@ def data() -> TensorDataset:
 def lenet5() -> LeNet5:
     torch.manual_seed(0)
     return LeNet5(image_size=12)
+
+
+def mlp() -> MLP:
+    return MLP(image_size=12)
 
 
 def _one_by_one(model, batch):
@@ -67,3 +72,23 @@ def test_a_network_may_give_the_same_memory_each_time():
     curve = evaluate(Static(), data(), DRIFT, [0.6], 12, **usual)
     assert len({*curve.scores[0]}) > 1
     assert curve.scores == evaluate(lenet5(), data(), DRIFT, [0.6], 12, **usual).scores
+
+
+@pytest.mark.parametrize("wrong", [-1, 10])
+@pytest.mark.parametrize("backend", ["auto", "in_place", "vmap"])
+@pytest.mark.parametrize("make", [lenet5, mlp])
+def test_a_label_of_no_class_is_told(make, backend, wrong):
+    """It would be a wrong answer, as each of a network's would be of labels that count from 1."""
+    images, labels = data().tensors
+    labels = torch.where(torch.arange(60) == 59, wrong, labels)
+    words = rf"labels from 0 to 9, for the model gives 10 logits, but got .*{wrong}.*from 0"
+    with pytest.raises(SettingError, match=words):
+        evaluate(
+            make(),
+            TensorDataset(images, labels),
+            DRIFT,
+            [0.3],
+            12,
+            images_per_draw=10,
+            backend=backend,
+        )
