@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from inspect import Parameter, signature
 from pkgutil import resolve_name
 from typing import Any
@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import nn
 
-from bayesft.app.errors import told_plainly
+from bayesft.app.errors import targets_named, told_plainly
 from bayesft.app.known import check_known
 from bayesft.drift import Drift
 from bayesft.errors import SettingError, reason_of
@@ -35,7 +35,14 @@ _PURPOSES = ("validation", "objective", "test")
 
 def make(config: DictConfig, **settings: Any) -> Any:
     """Instantiate `config` with plain lists and dicts in place of OmegaConf's."""
-    return instantiate(config, _convert_="all", **settings)
+    with targets_named(config):
+        return instantiate(config, _convert_="all", **settings)
+
+
+def _without(cfg: DictConfig, group: str, names: Collection[str]) -> DictConfig:
+    """Return the config of a group without some settings, at its place, as messages name it."""
+    settings = OmegaConf.to_container(cfg[group], resolve=True)
+    return OmegaConf.create({group: {k: v for k, v in settings.items() if k not in names}})[group]
 
 
 def build_network(cfg: DictConfig) -> nn.Module:
@@ -48,10 +55,10 @@ def build_network(cfg: DictConfig) -> nn.Module:
     Raises:
         SettingError: it is none, or has other sites or rates than are asked for.
     """
-    settings = OmegaConf.to_container(cfg.model, resolve=True)
-    dropout = settings.pop("dropout", None)
-    sites = settings.pop("sites", None)
-    network = make(OmegaConf.create(settings))
+    asked = OmegaConf.to_container(cfg.model, resolve=True)
+    dropout, sites = asked.get("dropout"), asked.get("sites")
+    settings = _without(cfg, "model", ("dropout", "sites"))
+    network = make(settings)
     if not isinstance(network, nn.Module):
         target = settings.get("_target_")
         raise SettingError(
@@ -190,8 +197,7 @@ def build_data(cfg: DictConfig) -> pl.LightningDataModule:
     """
     config = cfg.data
     if unwanted := _not_taken(config):
-        settings = OmegaConf.to_container(config, resolve=True)
-        config = OmegaConf.create({k: v for k, v in settings.items() if k not in unwanted})
+        config = _without(cfg, "data", unwanted)
     data = make(config)
     name = type(data).__name__
     if not isinstance(data, pl.LightningDataModule):

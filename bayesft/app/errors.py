@@ -1,15 +1,16 @@
 """Errors on their way to a terminal."""
 
+import contextlib
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from hydra.errors import CompactHydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError
 
-from bayesft.errors import BayesFTError, reason_of
+from bayesft.errors import BayesFTError, SettingError, reason_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,6 +43,41 @@ def told_plainly(function: Function) -> Function:
             raise CommandError(_message(mistake)) from mistake
 
     return wrapper
+
+
+@contextlib.contextmanager
+def targets_named(config: DictConfig) -> Iterator[None]:
+    """Tell which `_target_` in `config` can be found but not called, as it was typed.
+
+    Hydra shows what it found, and at times not where.
+
+    Raises:
+        SettingError: one that the block asks for.
+    """
+    try:
+        yield
+    except InstantiationException as error:
+        text = str(error)
+        kind = re.search(r"Expected a callable target, got .* of type '(\w+)'", text)
+        if kind is None:
+            raise
+        found = re.search(r"^full_key: (.+)$", text, re.MULTILINE)
+        key = _typed_at(config, found[1] if found else "")
+        target = OmegaConf.select(config._get_root(), f"{key}._target_".lstrip("."))
+        raise SettingError(
+            f"Expected `{key + '.' if key else ''}_target_` to be the path of a class or a "
+            f"function, such as my_package.MyClass, but got {target!r}, which is of type "
+            f"{kind[1]} and cannot be called."
+        ) from error
+
+
+def _typed_at(config: DictConfig, key: str) -> str:
+    """Return the key that `key` stands for, if it is there as `${another}` alone."""
+    parent, _, name = key.rpartition(".")
+    holder = OmegaConf.select(config._get_root(), parent) if parent else config._get_root()
+    node = holder._get_node(name) if isinstance(holder, DictConfig) and name else None
+    other = re.fullmatch(r"\$\{([\w.]+)\}", str(node._value())) if node is not None else None
+    return _typed_at(config, other[1]) if other else key
 
 
 def _mistake(error: BaseException | None) -> BayesFTError | None:

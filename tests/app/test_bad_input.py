@@ -315,6 +315,22 @@ def test_a_frozen_network_is_only_measured(tmp_path):
     assert 0 <= train(cfg) <= 1
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model._target_=5", r"^Expected `model._target_` .*but got 5, which is of type int"),
+        ("model._target_=math.pi", r"`model._target_` .*but got 'math.pi', which is of type float"),
+        ("data._target_=string.digits", r"`data._target_` .*but got 'string.digits', which .* str"),
+        ("optimizer._target_=math.pi", r"^Expected `optimizer._target_` .*but got 'math.pi'"),
+        ("drift._target_=math.pi", r"^Expected `drift._target_` .*but got 'math.pi'"),
+        ("callbacks.model_checkpoint._target_=math.pi", r"`callbacks.model_checkpoint._target_`"),
+    ],
+)
+def test_a_target_that_cannot_be_called_is_named(tmp_path, override, words):
+    with pytest.raises(CommandError, match=words):
+        train(composed(tmp_path / "run", *SMALL, override))
+
+
 def opens():
     return open("weights.pt")
 
