@@ -38,7 +38,9 @@ def accuracy(model: nn.Module, batch: Any) -> Tensor:
         SettingError: the batch or the model's output has another form, or a label is none of the
             classes. Labels on a GPU are not looked at: each draw would have to wait for it.
     """
-    return correct(*answers(model, batch))
+    logits, labels = answers(model, batch)
+    check_range(labels, logits.shape[1])
+    return correct(logits, labels)
 
 
 def answers(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
@@ -65,16 +67,29 @@ def answers(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
             f"but got {form_of(logits)}. "
             "Pass a `score` of your own, a function of (model, batch)."
         )
-    _check_range(labels, logits.shape[1])
     return logits, labels
 
 
-def _check_range(labels: Tensor, classes: int) -> None:
+def check_range(labels: Tensor, classes: int) -> None:
+    """Raise if a label on the CPU is none of the classes.
+
+    A few calls, which beside a small network's forward pass take a percent of it: of many draws
+    best together.
+
+    Args:
+        labels: of any shape.
+        classes: how many there are.
+
+    Raises:
+        SettingError: one is below 0, or `classes` or more.
+    """
     if labels.device.type != "cpu" or not labels.numel():
         return
-    # PyTorch promises neither.
-    from torch._C._functorch import get_unwrapped, is_batchedtensor
-
+    try:
+        from torch._C._functorch import get_unwrapped, is_batchedtensor
+    except ImportError:
+        # PyTorch promises neither, and without them nobody can tell under vmap.
+        return
     # Under vmap, which hands out one draw's, those of all draws.
     while is_batchedtensor(labels):
         labels = get_unwrapped(labels)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bayesft.drift import Chip, DriftingWeights
 from bayesft.robustness.backends.base import mean_and_variance, of_each_image
 from bayesft.robustness.batches import bytes_of
-from bayesft.robustness.score import Score, accuracy, answers, correct
+from bayesft.robustness.score import Score, accuracy, answers, check_range, correct
 
 # Weights whose drift is computed at once: few calls for a small network, and they stay
 # near a CPU; elsewhere a device is to be busy for longer than the calls take.
@@ -63,7 +63,7 @@ class InPlace:
         each = [batch for _ in sigmas for batch in batches]
         drawn = (b for _, b in zip(self.weights.draws(chips, sigmas), each, strict=True))
         if self.score is accuracy:
-            kept = torch.cat([mean_and_variance(correct(*a)) for a in self._answers(drawn)])
+            kept = torch.cat([_of_answers(*several) for several in self._answers(drawn)])
         else:
             scores = (of_each_image(self.score(self.model, batch), batch) for batch in drawn)
             kept = torch.stack([mean_and_variance(each) for each in scores])
@@ -92,6 +92,12 @@ class InPlace:
         batches = _BATCH_BYTES // max(1, bytes_of(batch))
         most = _weights_at_once(self.weights.device)
         return max(1, min(_DRAWS, batches, most // self.weights.count))
+
+
+def _of_answers(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return mean and variance of the accuracy of each of several draws."""
+    check_range(labels, logits.shape[-1])
+    return mean_and_variance(correct(logits, labels))
 
 
 def _weights_at_once(device: torch.device) -> int:
