@@ -6,8 +6,9 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from bayesft.app.build import build_drift, evaluation_amount
+from bayesft.app.build import build_drift
 from bayesft.robustness import Curve, evaluate
+from bayesft.robustness.amount import amount
 from bayesft.robustness.backends import AUTO
 
 
@@ -27,4 +28,19 @@ def measured(
         backend=cfg.evaluation.get("backend", AUTO),
         seed=cfg.evaluation[purpose].seed,
         **evaluation_amount(cfg, purpose),
+    )
+
+
+def evaluation_amount(cfg: DictConfig, purpose: str) -> dict[str, Any]:
+    """Return how much is evaluated for `purpose`, as `bayesft.robustness.evaluate` takes it.
+
+    Raises:
+        SettingError: a setting has a value that it cannot have.
+    """
+    settings = cfg.evaluation[purpose]
+    return amount(
+        settings.draws,
+        settings.images_per_draw,
+        settings.target_stderr,
+        prefix=f"evaluation.{purpose}.",
     )

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from bayesft.app.build import make
+from bayesft.app.make import make
 from bayesft.errors import reason_of
 from bayesft.report.sheet import Sheet
 

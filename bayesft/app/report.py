@@ -11,10 +11,11 @@ from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from bayesft.app.build import build_data, build_module, make
+from bayesft.app.build import build_data, build_module
 from bayesft.app.commands import OVERRIDES, retrain_command
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import WEIGHTS
+from bayesft.app.make import make
 from bayesft.app.measure import measured
 from bayesft.errors import INTERRUPTED, BayesFTError, SettingError, reason_of
 from bayesft.folders import typed

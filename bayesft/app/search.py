@@ -1,16 +1,52 @@
-"""One trial of a search."""
+"""What a search asks before its first trial, and one trial."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from bayesft.app.build import make
+from bayesft.app.build import build_data, build_drift, build_module
+from bayesft.app.checks import check
 from bayesft.app.errors import told_plainly
 from bayesft.app.folder import WEIGHTS
+from bayesft.app.make import make
 from bayesft.app.measure import measured
 from bayesft.app.train import fitted
 from bayesft.errors import SettingError
+from bayesft.models import site_names as names_of_sites
+
+log = logging.getLogger(__name__)
+
+
+@told_plainly
+def site_names(cfg: DictConfig) -> Sequence[str]:
+    """Return the names of the dropout sites of the configured network.
+
+    A search asks this before its first trial, so it also makes the other parts
+    and fetches the data: what is wrong with them is told before anything runs.
+
+    Raises:
+        SettingError: the trainings search the rates themselves.
+    """
+    check(cfg)
+    if (cfg.get("callbacks") or {}).get("dropout_search") is not None:
+        raise SettingError(
+            "Each training of this search would search its dropout rates itself "
+            "(callbacks.dropout_search), and not keep to `model.dropout`. Leave out "
+            "experiment=alternating, or sweep something else with model.dropout=0."
+        )
+    build_data(cfg).prepare_data()
+    network = build_module(cfg).model
+    names = names_of_sites(network)
+    if not names:
+        log.warning(
+            "%s has no dropout site, so that `model.dropout` is no part of the search. With "
+            "model.sites=block each of its layers is given one.", type(network).__name__
+        )  # fmt: skip
+    build_drift(cfg)
+    return names
 
 
 def returned_names(cfg: DictConfig) -> list[str]:

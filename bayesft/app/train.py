@@ -13,12 +13,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from bayesft.app.build import build_data, build_module, build_trainer, check, image_shape
+from bayesft.app.build import build_data, build_module, build_trainer
+from bayesft.app.checks import check
 from bayesft.app.cost import TrainingCost
 from bayesft.app.errors import told_plainly
 from bayesft.app.first_batch import FirstBatch
 from bayesft.app.folder import is_one_of_many, write_config
 from bayesft.app.loaders import check_counts, told_in_words
+from bayesft.app.network import image_shape
 from bayesft.app.report import report_search
 from bayesft.app.resume import recorded_score, taken_up
 from bayesft.app.warm import shortened, start_warm

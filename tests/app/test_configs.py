@@ -3,7 +3,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from bayesft.app.build import build_data, build_drift, build_module, build_trainer, check
+from bayesft.app.build import build_data, build_drift, build_module, build_trainer
+from bayesft.app.checks import check
 from bayesft.methods import ERM
 from tests.helpers.app import CONF, ROOT, composed
 from tests.helpers.archives import write_images

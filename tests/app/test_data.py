@@ -10,7 +10,8 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from bayesft.app import train
-from bayesft.app.build import build_data, build_network
+from bayesft.app.build import build_data
+from bayesft.app.network import build_network
 from tests.helpers.app import SMALL, composed, search
 from tests.helpers.archives import write_cifar10, write_gtsrb, write_images, write_mnist
 from tests.helpers.pedestrians import write_penn_fudan

@@ -11,8 +11,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from bayesft import app
-from bayesft.app.build import build_network
 from bayesft.app.errors import CommandError
+from bayesft.app.network import build_network
 from bayesft.app.train import train
 from bayesft.methods.checkpoint import read_state
 from bayesft.report.__main__ import main

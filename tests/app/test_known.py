@@ -7,7 +7,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from bayesft.app import site_names, train
-from bayesft.app.build import check
+from bayesft.app.checks import check
 from bayesft.app.known import KNOWN, TRAIN
 from bayesft.errors import SettingError
 from tests.helpers.app import SMALL, composed

@@ -7,8 +7,8 @@ import torch
 
 from bayesft.app import search as run_trial
 from bayesft.app import train
-from bayesft.app.build import build_network
 from bayesft.app.errors import CommandError
+from bayesft.app.network import build_network
 from bayesft.app.train import fitted
 from bayesft.methods.checkpoint import read_state
 from bayesft.models import sleeping_sites

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from bayesft.app.build import build_network
+from bayesft.app.network import build_network
 from bayesft.drift import LogNormalDrift
 from bayesft.models import add_sites, get_dropout, remove_sites, set_dropout, site_names
 from bayesft.robustness import evaluate
