@@ -61,7 +61,7 @@ class Curve:
 
     def __str__(self) -> str:
         """Return a line for each sigma, and one for the mean over them."""
-        rows = [(f"{p.sigma:g}", p.mean, p.stderr, f"{p.draws:,} draws") for p in self.points]
+        rows = [(f"{p.sigma:g}", p.mean, p.stderr, _counted(p)) for p in self.points]
         rows.append(("mean", self.mean, self.stderr, ""))
         lines = (f"{name:>5}  {mean:.4f} ± {error:.4f}  {n}" for name, mean, error, n in rows)
         return "\n".join(["sigma  score", *(line.rstrip() for line in lines)])
@@ -200,6 +200,12 @@ class Curve:
             target = rows[0].get(_TARGET) if rows else None
             strata = points[0].strata if points else 1
             return cls(points, strata=strata, target_stderr=float(target) if target else None)
+
+
+def _counted(point: CurvePoint) -> str:
+    """Return how many draws there are, and of how many the score counts as the worst."""
+    lost = f", {point.nonfinite:,} not finite" if point.nonfinite else ""
+    return f"{point.draws:,} draws{lost}"
 
 
 def _point_from_row(row: dict[str, str]) -> CurvePoint:

@@ -135,8 +135,8 @@ def evaluate(
         PrecisionWarning: the limits left a standard error above the target, or, about
             once in 500 times, the folds disagreed by so much; the curve says so too
             (`curve.reached`, which also asks that no more than the target could be unseen).
-        ScoreWarning: no score is finite; or some are below `worst_score`, and others, not
-            finite, counted as the lowest of them; or all are the worst, and weights are not finite.
+        ScoreWarning: scores are below `worst_score`, and others, not finite, counted as the
+            lowest of them; or all are the worst, and weights are not finite.
 
     Example:
         >>> images, labels = torch.rand(64, 4), torch.randint(0, 3, (64,))
@@ -244,14 +244,7 @@ def _worst_of(rows: Sequence[Sequence[float | None]], worst: float) -> float:
     scores = [score for row in rows for score in row if score is not None]
     finite = [score for score in scores if math.isfinite(score)]
     lowest = min(finite, default=worst)
-    if not finite:
-        warnings.warn(
-            f"None of {len(scores)} scores is finite, and all count as `worst_score={worst:g}`. "
-            "Look at what `score` returns for one batch.",
-            ScoreWarning,
-            stacklevel=3,
-        )
-    elif lowest < worst and len(finite) < len(scores):
+    if lowest < worst and len(finite) < len(scores):
         warnings.warn(
             f"{len(scores) - len(finite)} scores were not finite and count as {lowest:.4g}, the "
             f"lowest of the others, which is below `worst_score={worst:g}`. Give as "

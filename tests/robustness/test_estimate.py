@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bayesft.drift import Chip, LogNormalDrift, StuckAtDrift
 from bayesft.errors import SettingError
-from bayesft.robustness import Curve, ScoreWarning, accuracy, evaluate, paired_difference
+from bayesft.robustness import Curve, accuracy, evaluate, paired_difference
 from bayesft.robustness.images import draw_indices
 
 DRIFT = LogNormalDrift()
@@ -166,18 +166,18 @@ def test_overflow_is_wrong_and_a_score_that_is_not_finite_is_the_worst():
             return torch.cat([images * math.inf * self.weight, images], dim=1)
 
     assert evaluate(Overflows(), images(), DRIFT, [0.1], 4).mean == 0
-    with pytest.warns(ScoreWarning, match="None of 4 scores is finite"):
-        curve = evaluate(
-            Threshold(),
-            images(),
-            DRIFT,
-            [0.1],
-            4,
-            score=lambda model, batch: torch.tensor(math.nan),
-            worst_score=-1.0,
-        )
+    curve = evaluate(
+        Threshold(),
+        images(),
+        DRIFT,
+        [0.1],
+        4,
+        score=lambda model, batch: torch.tensor(math.nan),
+        worst_score=-1.0,
+    )
     assert curve.mean == -1
     assert curve.points[0].nonfinite == 4
+    assert "4 draws, 4 not finite" in str(curve)
 
 
 @pytest.mark.parametrize(

@@ -198,17 +198,6 @@ def test_draws_without_a_finite_score_count_as_the_worst_and_are_told():
     assert abs(point.mean - (1 - 2 * share)) < 4 * point.stderr
 
 
-def test_scores_of_which_none_is_finite_are_told():
-    """They count as the worst, which a score that is negative knows as the best."""
-
-    def nothing(model, batch):
-        return -model.weight[0].expand(len(batch[0])) * math.nan
-
-    with pytest.warns(ScoreWarning, match=r"None of 8 scores is finite.*`worst_score=0`"):
-        curve = evaluate(Noisy(), images(), DRIFT, [0.3, 0.9], 4, score=nothing)
-    assert (curve.mean, curve.points[0].nonfinite) == (0.0, 4)
-
-
 def test_below_the_worst_score_the_lowest_counts_and_is_told():
     """Else a network that gives no answer at all would be the best by a negative score."""
 
