@@ -107,8 +107,7 @@ class FirstBatch(pl.Callback):
             raise SettingError(
                 f"Expected images of {declared} from `{source}`, as `data.channels` and "
                 f"`data.image_size` say, but got {got}, which {type(module.model).__name__} cannot "
-                f"take ({said}). Correct the settings, or what the data "
-                "module gives."
+                f"take ({said}). Correct the settings, or what the data module gives."
             ) from error
 
 

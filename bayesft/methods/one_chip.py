@@ -119,7 +119,7 @@ class OneChip(ERM, ABC):
         weights = self.drift.parameters(self.model)
         device = next(iter(weights.values())).device
         if self._drawn is None or self._drawn[0] != device:
-            # Each step asks for them, and to draw them takes half as long as the rest of it.
+            # Each step asks for them, and to draw them takes long beside the rest of it.
             self._drawn = device, self.chip.normals(weights)
         # A drift may write to what it is given.
         normals = {name: each.clone() for name, each in self._drawn[1].items()}

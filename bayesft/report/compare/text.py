@@ -61,8 +61,7 @@ def _of_rivals(comparison: Comparison) -> str:
     """Return which of the others the leader is not shown to be ahead of, if there are others.
 
     By as many intervals together as there are pairs of contenders: which of them leads was seen
-    in the same scores. With one for each rival a lead over some equal is found in 8 to 10 % of
-    comparisons of ten.
+    in the same scores. With one for each rival a lead over some equal is found too often.
     """
     every = len(comparison.contenders)
     best, baseline = comparison.best, comparison.baseline
